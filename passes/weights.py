@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initializer tensors that borrow torch storage instead of copying it.
+
+A graph under export refers to the user's parameters and buffers through `Weight`. Nothing is copied while passes run:
+transposing, slicing or reshaping a weight makes another `Weight` over the same storage, and bytes are only produced
+block by block when the file is written. `ComputedWeight` is for values that differ from what the user's module holds
+(a BatchNorm folded into a convolution): they are computed by rows while writing and never kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from lading.pipeline.errors import LadingError
+
+_BLOCK = 4 << 20
+"""Bytes made at once when a weight is not contiguous: large enough for full disk speed, small enough not to matter."""
+
+_DIGEST_WHOLE = 64 << 10
+_DIGEST_BLOCKS = 64
+_DIGEST_BLOCK = 1 << 10
+
+_ONNX_TYPES: dict[torch.dtype, ir.DataType] = {
+    torch.bool: ir.DataType.BOOL,
+    torch.uint8: ir.DataType.UINT8,
+    torch.uint16: ir.DataType.UINT16,
+    torch.uint32: ir.DataType.UINT32,
+    torch.uint64: ir.DataType.UINT64,
+    torch.int8: ir.DataType.INT8,
+    torch.int16: ir.DataType.INT16,
+    torch.int32: ir.DataType.INT32,
+    torch.int64: ir.DataType.INT64,
+    torch.float16: ir.DataType.FLOAT16,
+    torch.bfloat16: ir.DataType.BFLOAT16,
+    torch.float32: ir.DataType.FLOAT,
+    torch.float64: ir.DataType.DOUBLE,
+    torch.complex64: ir.DataType.COMPLEX64,
+    torch.complex128: ir.DataType.COMPLEX128,
+    torch.float8_e4m3fn: ir.DataType.FLOAT8E4M3FN,
+    torch.float8_e4m3fnuz: ir.DataType.FLOAT8E4M3FNUZ,
+    torch.float8_e5m2: ir.DataType.FLOAT8E5M2,
+    torch.float8_e5m2fnuz: ir.DataType.FLOAT8E5M2FNUZ,
+    torch.float8_e8m0fnu: ir.DataType.FLOAT8E8M0,
+}
+_TORCH_TYPES = {onnx_type: torch_type for torch_type, onnx_type in _ONNX_TYPES.items()}
+
+
+def onnx_dtype(dtype: torch.dtype) -> ir.DataType:
+    """Return the ONNX element type of a torch dtype.
+
+    Raises:
+        LadingError: ONNX has no such type (torch's own quantized types, packed sub-byte types).
+    """
+    try:
+        return _ONNX_TYPES[dtype]
+    except KeyError:
+        hint = "dequantize the tensor or keep it out of the exported module"
+        raise LadingError(f"ONNX has no element type for {dtype}", hint=hint) from None
+
+
+def torch_dtype(dtype: ir.DataType) -> torch.dtype:
+    """Return the torch dtype of an ONNX element type; KeyError for string and for types that torch does not have."""
+    return _TORCH_TYPES[dtype]
+
+
+class _BorrowedTensor(ir.TensorProtocol):
+    """The members that onnx_ir asks of every tensor, for tensors whose bytes are made block by block."""
+
+    def __init__(self, name: str | None, dtype: ir.DataType, shape: Sequence[int]) -> None:
+        self.name = name
+        self.doc_string: str | None = None
+        self.dtype = dtype
+        self.shape = ir.Shape(shape, frozen=True)
+        self.metadata_props: dict[str, str] = {}
+        self.meta: dict[str, Any] = {}
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape.numpy())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor as written."""
+        return math.ceil(self.size * self.dtype.itemsize)
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Yield the bytes in ONNX order: little endian, row major."""
+        raise NotImplementedError
+
+    def tofile(self, file: Any) -> None:
+        """Write the bytes to a binary file, block by block."""
+        for block in self.blocks():
+            file.write(block)
+
+    def tobytes(self) -> bytes:
+        """Return all bytes; for small weights only."""
+        return b"".join(self.blocks())
+
+    def numpy(self) -> np.ndarray:
+        """Return the values as a numpy array."""
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        values = self.numpy()
+        return values.astype(dtype or values.dtype, copy=bool(copy))
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+class Weight(_BorrowedTensor):
+    """An initializer over a torch tensor, without a copy.
+
+    `parameter` is the name in the module's `state_dict` (or whatever name capture chose for a lifted constant). It
+    stays when the graph's value, and with it `name`, is renamed. `views` says which views lie between that parameter
+    and this tensor, so that `view_name` can be told to a reader: `encoder.weight.T`.
+    """
+
+    def __init__(
+        self,
+        tensor: torch.Tensor,
+        parameter: str | None = None,
+        *,
+        name: str | None = None,
+        views: tuple[str, ...] = (),
+    ) -> None:
+        if tensor.layout is not torch.strided:
+            raise LadingError(
+                f"the weight {parameter or name} is stored as {tensor.layout}, which ONNX initializers cannot hold",
+                hint="call .to_dense() on it before exporting",
+            )
+        super().__init__(name if name is not None else parameter, onnx_dtype(tensor.dtype), tuple(tensor.shape))
+        self._tensor = tensor
+        self._digest: bytes | None = None
+        self.parameter = parameter
+        self.views = views
+
+    @property
+    def raw(self) -> torch.Tensor:
+        """The torch tensor itself (it may require grad, and may be any strided view)."""
+        return self._tensor
+
+    @property
+    def view_name(self) -> str:
+        """A readable name for this view of the parameter, such as `decoder.weight.T`."""
+        return ".".join((self.parameter or self.name or "constant", *self.views))
+
+    def __repr__(self) -> str:
+        return f"Weight({self.view_name!r}, {self.dtype.name}, {list(self.shape)})"
+
+    def storage_key(self) -> tuple[Any, ...]:
+        """Return a key that two weights share exactly if they are the same view of the same memory."""
+        tensor = self._tensor
+        storage = tensor.untyped_storage()
+        where = (str(tensor.device), storage.data_ptr(), storage.nbytes(), tensor.storage_offset())
+        if tensor.device.type == "meta":
+            where = ("meta", id(tensor), 0, 0)
+        return (*where, tuple(tensor.shape), tensor.stride(), tensor.dtype)
+
+    def viewed(self, view: Callable[[torch.Tensor], torch.Tensor], label: str) -> Weight:
+        """Return the weight seen through a torch view; `label` is what `view_name` adds.
+
+        Raises:
+            RuntimeError: torch cannot express it as a view (a reshape of a transposed tensor, say).
+        """
+        return Weight(view(self._tensor.detach()), self.parameter or self.name, views=(*self.views, label))
+
+    def transposed(self, perm: Sequence[int]) -> Weight:
+        """Return the weight with its axes permuted, sharing the storage."""
+        axes = tuple(int(axis) for axis in perm)
+        label = "T" if axes == (1, 0) else "permuted_" + "_".join(map(str, axes))
+        return self.viewed(lambda tensor: tensor.permute(axes), label)
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Yield the bytes in ONNX order (little endian, row major), copying at most one block at a time.
+
+        Raises:
+            LadingError: the tensor has no data (meta device, fake tensor).
+        """
+        for block in _blocks(self._with_data(), _BLOCK):
+            yield _bytes_of(block)
+
+    def numpy(self) -> np.ndarray:
+        """Return the values as a numpy array, sharing the memory where torch and numpy can."""
+        tensor = self._with_data()
+        if tensor.device.type != "cpu":
+            tensor = tensor.cpu()
+        tensor = tensor.resolve_conj().resolve_neg()
+        exact = self.dtype.numpy()
+        try:
+            return tensor.numpy()
+        except TypeError:  # a type numpy has no name for: bfloat16 and the 8-bit floats
+            carrier = {1: torch.uint8, 2: torch.uint16}[tensor.element_size()]
+            return tensor.view(carrier).numpy().view(exact)
+
+    def __dlpack__(self, *, stream: Any = None) -> Any:
+        return self._with_data().__dlpack__(stream=stream)
+
+    def __dlpack_device__(self) -> Any:
+        return self._tensor.__dlpack_device__()
+
+    def lading_digest(self) -> bytes:
+        """Return a cheap digest for the structural hash: not proof of equality, but it moves when training moves.
+
+        Up to 64 KiB are read whole; of more, 64 blocks of 1 KiB at even distances in storage. The digest covers name,
+        type, shape and strides.
+        """
+        if self._digest is None:
+            tensor = self._tensor.detach()
+            state = hashlib.blake2b(digest_size=16)
+            state.update(f"{self.view_name}|{tensor.dtype}|{tuple(tensor.shape)}|{tensor.stride()}".encode())
+            if tensor.device.type != "meta" and tensor.numel():
+                state.update(_sample(tensor))
+            self._digest = state.digest()
+        return self._digest
+
+    def _with_data(self) -> torch.Tensor:
+        tensor = self._tensor
+        if tensor.device.type == "meta" or _is_fake(tensor):
+            raise LadingError(
+                f"the weight {self.view_name} has no data: it is on the meta device",
+                hint="load the weights before exporting, or export with export_params=False",
+            )
+        return tensor.detach()
+
+
+class ComputedWeight(_BorrowedTensor):
+    """An initializer whose values are computed when its bytes are asked for, and not kept.
+
+    `rows(start, stop)` returns the slice along the first dimension as a torch tensor of `dtype` (for a scalar it is
+    called once, with 0 and 1). Writing asks for a few megabytes at a time, so a model with folded weights never holds a
+    second copy of them. `what` names the computation and `sources` the tensors it starts from: both enter the digest.
+    """
+
+    def __init__(
+        self,
+        rows: Callable[[int, int], torch.Tensor],
+        dtype: ir.DataType,
+        shape: Sequence[int],
+        *,
+        what: str,
+        sources: Sequence[ir.TensorProtocol],
+        name: str | None = None,
+        parameter: str | None = None,
+    ) -> None:
+        super().__init__(name, dtype, shape)
+        self._rows = rows
+        self.what = what
+        self.sources = tuple(sources)
+        self.parameter = parameter
+
+    @property
+    def raw(self) -> Callable[[int, int], torch.Tensor]:
+        """The function that computes rows."""
+        return self._rows
+
+    def __repr__(self) -> str:
+        return f"ComputedWeight({self.name!r}, {self.dtype.name}, {list(self.shape)}, {self.what})"
+
+    def compute(self) -> torch.Tensor:
+        """Compute the whole tensor."""
+        shape = self.shape.numpy()
+        with torch.no_grad():
+            return self._rows(0, shape[0] if shape else 1).reshape(shape)
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Yield the bytes in ONNX order, computing at most a few megabytes at a time."""
+        shape = self.shape.numpy()
+        count = shape[0] if shape else 1
+        row = math.ceil(self.nbytes / count) if count else 1
+        step = max(1, _BLOCK // max(1, row))
+        for start in range(0, count, step):
+            with torch.no_grad():
+                part = self._rows(start, min(count, start + step))
+            for block in _blocks(part.detach(), _BLOCK):
+                yield _bytes_of(block)
+
+    def numpy(self) -> np.ndarray:
+        """Compute the whole tensor as a numpy array."""
+        return Weight(self.compute()).numpy()
+
+    def __dlpack__(self, *, stream: Any = None) -> Any:
+        return self.compute().__dlpack__(stream=stream)
+
+    def __dlpack_device__(self) -> Any:
+        return self.compute().__dlpack_device__()
+
+    def lading_digest(self) -> bytes:
+        """Return a cheap digest: of the computation's name and of the digests of its sources."""
+        state = hashlib.blake2b(digest_size=16)
+        state.update(f"{self.what}|{self.dtype.name}|{list(self.shape)}".encode())
+        for source in self.sources:
+            state.update(digest(source))
+        return state.digest()
+
+
+def digest(tensor: ir.TensorProtocol) -> bytes:
+    """Return a tensor's own `lading_digest`, or a digest of type, shape and all bytes for other tensor classes."""
+    own = getattr(tensor, "lading_digest", None)
+    if own is not None:
+        return own()
+    state = hashlib.blake2b(digest_size=16)
+    state.update(f"{tensor.dtype.name}|{list(tensor.shape)}".encode())
+    if tensor.dtype == ir.DataType.STRING:
+        for text in tensor.numpy().reshape(-1):
+            state.update(len(text).to_bytes(8, "little") + bytes(text))
+    else:
+        state.update(tensor.tobytes())
+    return state.digest()
+
+
+def _is_fake(tensor: torch.Tensor) -> bool:
+    return type(tensor).__name__ == "FakeTensor"
+
+
+def _blocks(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
+    """Cut a tensor into pieces in row-major order, each contiguous in memory already or at most `limit` bytes."""
+    if tensor.numel() == 0:
+        return
+    size = tensor.numel() * tensor.element_size()
+    on_cpu = tensor.device.type == "cpu"
+    if (on_cpu and tensor.is_contiguous()) or size <= limit or tensor.dim() == 0:
+        yield tensor
+        return
+    step = limit // (size // tensor.shape[0])
+    if step == 0:
+        for index in range(tensor.shape[0]):
+            yield from _blocks(tensor[index], limit)
+        return
+    for start in range(0, tensor.shape[0], step):
+        yield tensor[start : start + step]
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    tensor = tensor.resolve_conj().resolve_neg().cpu().contiguous()
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+
+
+def _sample(tensor: torch.Tensor) -> memoryview:
+    """Return up to 64 KiB of the memory that a strided tensor spans."""
+    item = tensor.element_size()
+    span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    flat = torch.as_strided(tensor, (span,), (1,)).view(torch.uint8)
+    total = span * item
+    if total > _DIGEST_WHOLE:
+        distance = (total - _DIGEST_BLOCK) // (_DIGEST_BLOCKS - 1)
+        flat = torch.as_strided(flat, (_DIGEST_BLOCKS, _DIGEST_BLOCK), (distance, 1), flat.storage_offset())
+    return _bytes_of(flat)

@@ -63,13 +63,13 @@ class Parameter:
 class OperatorSchema:
     """What the dialect needs to know of an operator's schema.
 
-    ``parameters`` are in schema order; ``returns`` is the number of declared results.
+    ``parameters`` are in schema order; ``returns_tensors`` is false for the arithmetic of symbolic sizes.
     """
 
     qualified_name: str
     overload: str
     parameters: tuple[Parameter, ...]
-    returns: int
+    returns_tensors: bool
 
     @property
     def full_name(self) -> str:
@@ -124,7 +124,7 @@ def schema_from(function_schema: torch.FunctionSchema) -> OperatorSchema:
         function_schema.name,
         function_schema.overload_name,
         tuple(_parameter(argument) for argument in function_schema.arguments),
-        len(function_schema.returns),
+        any("Tensor" in str(result.type) for result in function_schema.returns),
     )
 
 

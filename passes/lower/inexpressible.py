@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a lowering or a spelling says that it cannot write something."""
+
+from __future__ import annotations
+
+
+class Inexpressible(Exception):
+    """Raised where an operator, with these arguments, cannot be written at the target opset.
+
+    ``why`` is half a sentence that completes "cannot be lowered: ...".  The lower pass catches it, leaves the node in
+    place, and records the reason.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one lowering of one graph shares between its emitters: target, constants and the values so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .registry import SPELLINGS, Entry
+from .schemas import OperatorFacts, facts_of
+
+
+class Session:
+    """The state of lowering one graph for one target.
+
+    Args:
+        opset: the target opset of ONNX's default domain.
+        custom_opsets: the versions of other domains.
+        graph: the graph that receives constants as initializers; ``None`` for a trial whose result is thrown away.
+    """
+
+    def __init__(self, opset: int, custom_opsets: Mapping[str, int], graph: ir.Graph | None) -> None:
+        self.opset = opset
+        self.custom_opsets = dict(custom_opsets)
+        self.graph = graph
+        self.values: dict[ir.Value, Any] = {}
+        self._constants: dict[tuple[ir.DataType, tuple[int, ...], bytes], ir.Value] = {}
+        self._spellings: dict[str, Entry | None] = {}
+        self._facts: dict[str, OperatorFacts | None] = {}
+
+    def spelling(self, op_type: str) -> Entry | None:
+        """Return how an ONNX operator is written at the target, or None where it is written as it is."""
+        if op_type not in self._spellings:
+            self._spellings[op_type] = SPELLINGS.floor(op_type, self.opset)
+        return self._spellings[op_type]
+
+    def facts(self, op_type: str) -> OperatorFacts | None:
+        """Return the schema facts of an ONNX operator at the target, or None where the target lacks it."""
+        if op_type not in self._facts:
+            self._facts[op_type] = facts_of(op_type, self.opset)
+        return self._facts[op_type]
+
+    def constant(self, array: np.ndarray, dtype: ir.DataType) -> ir.Value:
+        """Return the one initializer that holds an array; equal arrays share it."""
+        stored = array.astype(dtype.numpy())
+        key = (dtype, stored.shape, stored.tobytes())
+        value = self._constants.get(key)
+        if value is None:
+            name = f"constant_{len(self._constants)}"
+            if self.graph is not None:
+                while name in self.graph.initializers:
+                    name += "_"
+            tensor = ir.Tensor(np.ascontiguousarray(stored).reshape(stored.shape), dtype=dtype, name=name)
+            value = ir.Value(name=name, shape=ir.Shape(stored.shape), type=ir.TensorType(dtype), const_value=tensor)
+            self._constants[key] = value
+            if self.graph is not None:
+                self.graph.register_initializer(value)
+        return value

@@ -52,3 +52,13 @@ class Work:
             raise InternalError(
                 f"no value for the fact '{fact}'", hint=f"the pass must declare requires=(Fact.{fact.name},)"
             ) from None
+
+    def need_model(self) -> ir.Model:
+        """The graph in progress.
+
+        Raises:
+            InternalError: no pass has captured it yet.
+        """
+        if self.model is None:
+            raise InternalError("there is no graph yet", hint=f"the pass must declare requires=(Fact.{Fact.GRAPH.name},)")
+        return self.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...pipeline.declare import a_pass
+from ...pipeline.declare import a_pass, option
 from ...pipeline.facts import Fact
 
 if TYPE_CHECKING:
@@ -25,8 +25,14 @@ class Lower:
     say what is needed.  The node then stays as it is, with the reason, for the fallback pass.
     """
 
+    kernels: str = option(
+        "onnxruntime-cpu",
+        help="Bridge by casts what this runtime has no kernel for; 'any' writes whatever ONNX admits.",
+        choices=("onnxruntime-cpu", "any"),
+    )
+
     def run(self, work: Work, note: Note) -> None:
         """Replace the graph by its lowered form."""
         from .graph import lower_model
 
-        work.model = lower_model(work.need_model(), work.target, note)
+        work.model = lower_model(work.need_model(), work.target, note, self.kernels)

@@ -422,16 +422,21 @@ class Emitter:
             if value is None or value.dtype is None:
                 continue
             slot = facts.input_slot(index)
-            allowed = facts.allowed(slot.type_name)
-            if not allowed or value.dtype in allowed:
+            admitted = facts.allowed(slot.type_name)
+            runnable = self._session.runnable(facts, slot.type_name)
+            if not admitted or (value.dtype in admitted and value.dtype in runnable):
                 continue
-            carrier = next((dtype for dtype in _CARRIERS.get(value.dtype, ()) if dtype in allowed), None)
+            carriers_known = _CARRIERS.get(value.dtype, ())
+            carrier = next((dtype for dtype in carriers_known if dtype in admitted and dtype in runnable), None)
+            if carrier is None:
+                carrier = next((dtype for dtype in (value.dtype, *carriers_known) if dtype in admitted), None)
             if carrier is None:
                 raise Inexpressible(
                     f"{facts.op_type} does not take {value.dtype.name.lower()} at opset {self._session.opset}"
                 )
-            carriers[slot.type_name] = carrier
-            wanted[slot.type_name] = value.dtype
+            if carrier != value.dtype:
+                carriers[slot.type_name] = carrier
+                wanted[slot.type_name] = value.dtype
         if not carriers:
             return values, wanted
         bridged = [

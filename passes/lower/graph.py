@@ -287,7 +287,7 @@ def outputs_of(session: Session, outputs: Sequence[ir.Value], nodes: list[ir.Nod
     return results
 
 
-def lower_model(model: ir.Model, target: Target, note: Note) -> ir.Model:
+def lower_model(model: ir.Model, target: Target, note: Note, kernels: str = "onnxruntime-cpu") -> ir.Model:
     """Return the model with its graph lowered to the target; the given model is not to be used any more."""
     old = model.graph
     inputs = [_fresh(value) for value in old.inputs]
@@ -301,7 +301,7 @@ def lower_model(model: ir.Model, target: Target, note: Note) -> ir.Model:
         opset_imports={"": target.opset, **target.custom_opsets},
         metadata_props=dict(old.metadata_props),
     )
-    session = Session(target.opset, target.custom_opsets, graph)
+    session = Session(target.opset, target.custom_opsets, graph, None if kernels == "any" else kernels)
     session.values.update(zip(old.inputs, inputs, strict=True))
     session.values.update(zip(old.initializers.values(), initializers, strict=True))
     nodes = lower_nodes(session, list(old), note)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from .kernels import kernel_types
 from .registry import SPELLINGS, Entry
 from .schemas import OperatorFacts, facts_of
 
@@ -20,10 +21,18 @@ class Session:
         opset: the target opset of ONNX's default domain.
         custom_opsets: the versions of other domains.
         graph: the graph that receives constants as initializers; ``None`` for a trial whose result is thrown away.
+        kernels: the runtime whose missing kernels are bridged by casts; ``None`` for none.
     """
 
-    def __init__(self, opset: int, custom_opsets: Mapping[str, int], graph: ir.Graph | None) -> None:
+    def __init__(
+        self,
+        opset: int,
+        custom_opsets: Mapping[str, int],
+        graph: ir.Graph | None,
+        kernels: str | None = "onnxruntime-cpu",
+    ) -> None:
         self.opset = opset
+        self.kernels = kernels
         self.custom_opsets = dict(custom_opsets)
         self.graph = graph
         self.values: dict[ir.Value, Any] = {}
@@ -42,6 +51,12 @@ class Session:
         if op_type not in self._facts:
             self._facts[op_type] = facts_of(op_type, self.opset)
         return self._facts[op_type]
+
+    def runnable(self, facts: OperatorFacts, type_name: str) -> frozenset[ir.DataType]:
+        """Return the types of a type variable that can be run, as far as the session cares: all, or by kernel."""
+        if self.kernels is None:
+            return facts.allowed(type_name)
+        return kernel_types(facts.op_type, facts.since).get(type_name) or facts.allowed(type_name)
 
     def constant(self, array: np.ndarray, dtype: ir.DataType) -> ir.Value:
         """Return the one initializer that holds an array; equal arrays share it."""

@@ -110,7 +110,7 @@ def a_pass(
         for label, names in (("after", after), ("before", before)):
             if isinstance(names, str):
                 raise PlanError(f"{label} of pass '{name}' is a string", where=where, hint=f"{label}=({names!r},)")
-        made = attrs.frozen(kw_only=True)(cls)
+        made: Any = attrs.frozen(kw_only=True)(cls)
         made.declaration = PassDeclaration(
             name=name,
             requires=tuple(requires),

@@ -60,5 +60,7 @@ class Work:
             InternalError: no pass has captured it yet.
         """
         if self.model is None:
-            raise InternalError("there is no graph yet", hint=f"the pass must declare requires=(Fact.{Fact.GRAPH.name},)")
+            raise InternalError(
+                "there is no graph yet", hint=f"the pass must declare requires=(Fact.{Fact.GRAPH.name},)"
+            )
         return self.model

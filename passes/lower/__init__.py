@@ -31,8 +31,12 @@ class Lower:
         choices=("onnxruntime-cpu", "any"),
     )
 
+    leave: tuple[str, ...] = option(
+        (), help="Operators to leave to the fallback pass, as patterns: 'aten::triu', 'aten::special_*', '*'."
+    )
+
     def run(self, work: Work, note: Note) -> None:
         """Replace the graph by its lowered form."""
         from .graph import lower_model
 
-        work.model = lower_model(work.need_model(), work.target, note, self.kernels)
+        work.model = lower_model(work.need_model(), work.target, note, self.kernels, self.leave)

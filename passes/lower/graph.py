@@ -150,6 +150,8 @@ def lower_node(session: Session, node: ir.Node) -> tuple[list[ir.Node], list[ir.
     except LookupError as error:
         raise Inexpressible("no lowering is registered for it") from error
     schema = bound.schema
+    if schema.returns_tensors and session.leaves(schema.full_name):
+        raise Inexpressible("the recipe leaves it in place")
     entry = find_lowering(schema.qualified_name, schema.overload, session.opset)
     if entry is None:
         raise Inexpressible(f"it has no lowering at opset {session.opset}")
@@ -287,7 +289,9 @@ def outputs_of(session: Session, outputs: Sequence[ir.Value], nodes: list[ir.Nod
     return results
 
 
-def lower_model(model: ir.Model, target: Target, note: Note, kernels: str = "onnxruntime-cpu") -> ir.Model:
+def lower_model(
+    model: ir.Model, target: Target, note: Note, kernels: str = "onnxruntime-cpu", leave: Sequence[str] = ()
+) -> ir.Model:
     """Return the model with its graph lowered to the target; the given model is not to be used any more."""
     old = model.graph
     inputs = [_fresh(value) for value in old.inputs]
@@ -301,7 +305,7 @@ def lower_model(model: ir.Model, target: Target, note: Note, kernels: str = "onn
         opset_imports={"": target.opset, **target.custom_opsets},
         metadata_props=dict(old.metadata_props),
     )
-    session = Session(target.opset, target.custom_opsets, graph, None if kernels == "any" else kernels)
+    session = Session(target.opset, target.custom_opsets, graph, None if kernels == "any" else kernels, leave)
     session.values.update(zip(old.inputs, inputs, strict=True))
     session.values.update(zip(old.initializers.values(), initializers, strict=True))
     nodes = lower_nodes(session, list(old), note)

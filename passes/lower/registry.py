@@ -66,7 +66,7 @@ class Table:
                 raise UsageError(
                     f"{name} already has a {self._kind} since opset {since}: {entry.where}",
                     where=f"{function.__module__}:{function.__qualname__}",
-                    hint=f"unregister the other one first, or give this one another since=",
+                    hint="unregister the other one first, or give this one another since=",
                 )
         entries.append(Entry(name, since, function))
         entries.sort(key=lambda entry: -entry.since)
@@ -148,6 +148,15 @@ def spells(op_type: str, since: int = OLDEST_OPSET) -> Callable[[F], F]:
         return function
 
     return register
+
+
+def unregister_lowering(name: str, since: int | None = None) -> None:
+    """Take the lowerings of an operator out again, or only the one of an opset.
+
+    Raises:
+        UsageError: there is none.
+    """
+    LOWERINGS.remove(name, since)
 
 
 def find_lowering(qualified_name: str, overload: str, opset: int) -> Entry | None:

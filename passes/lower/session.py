@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ class Session:
         custom_opsets: the versions of other domains.
         graph: the graph that receives constants as initializers; ``None`` for a trial whose result is thrown away.
         kernels: the runtime whose missing kernels are bridged by casts; ``None`` for none.
+        leave: patterns of the operators that are not to be lowered, ``aten::special_*``.
     """
 
     def __init__(
@@ -30,9 +32,12 @@ class Session:
         custom_opsets: Mapping[str, int],
         graph: ir.Graph | None,
         kernels: str | None = "onnxruntime-cpu",
+        leave: Sequence[str] = (),
     ) -> None:
         self.opset = opset
         self.kernels = kernels
+        self._leave = tuple(leave)
+        self._left: dict[str, bool] = {}
         self.custom_opsets = dict(custom_opsets)
         self.graph = graph
         self.values: dict[ir.Value, Any] = {}
@@ -51,6 +56,17 @@ class Session:
         if op_type not in self._facts:
             self._facts[op_type] = facts_of(op_type, self.opset)
         return self._facts[op_type]
+
+    def leaves(self, full_name: str) -> bool:
+        """Whether an operator, ``aten::add.Tensor``, is to stay in the ATen dialect."""
+        if not self._leave:
+            return False
+        if full_name not in self._left:
+            name = full_name.partition(".")[0]
+            self._left[full_name] = any(
+                fnmatch.fnmatchcase(full_name, pattern) or fnmatch.fnmatchcase(name, pattern) for pattern in self._leave
+            )
+        return self._left[full_name]
 
     def runnable(self, facts: OperatorFacts, type_name: str) -> frozenset[ir.DataType]:
         """Return the types of a type variable that can be run, as far as the session cares: all, or by kernel."""

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
-from lading.pipeline.errors import LadingError
+
+from ..pipeline.errors import LadingError
 
 _BLOCK = 4 << 20
 """Bytes made at once when a weight is not contiguous: large enough for full disk speed, small enough not to matter."""

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small edits and questions that several tidy-up passes share, on an ONNX-dialect graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx_ir as ir
+
+NON_DETERMINISTIC = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+"""Operators of the default domain that may give another result each time they run, whatever their attributes are."""
+
+
+def subgraphs_of(node: ir.Node) -> Iterator[ir.Graph]:
+    """Yield the graphs that are attributes of `node`, in attribute order."""
+    for attribute in node.attributes.values():
+        if attribute.is_ref():
+            continue
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.value
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.value
+
+
+def with_subgraphs(graph: ir.Graph) -> Iterator[ir.Graph]:
+    """Yield `graph` and every graph nested in it, outer before inner."""
+    yield graph
+    for node in graph:
+        for inner in subgraphs_of(node):
+            yield from with_subgraphs(inner)
+
+
+def all_graphs(model: ir.Model) -> Iterator[ir.Graph]:
+    """Yield every graph of the model: the main graph, then the bodies of its functions, each with nested graphs."""
+    yield from with_subgraphs(model.graph)
+    for function in model.functions.values():
+        yield from with_subgraphs(function.graph)
+
+
+def function_bodies(model: ir.Model) -> set[ir.Graph]:
+    """Return the graphs that are bodies of functions: those cannot hold initializers."""
+    return {function.graph for function in model.functions.values()}
+
+
+def is_non_deterministic(node: ir.Node) -> bool:
+    """Whether two runs of `node` on the same inputs may differ: random numbers, or Dropout in training mode."""
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    if node.op_type == "Dropout":
+        return not is_inference_dropout(node)
+    return node.op_type in NON_DETERMINISTIC
+
+
+def is_inference_dropout(node: ir.Node) -> bool:
+    """Whether a Dropout passes its input through: before opset 12 always, from then on unless training_mode is set.
+
+    Source of the rule: the ONNX operator specification, Dropout-7, -10, -12, -13 and -22.
+    """
+    if len(node.inputs) < 3 or node.inputs[2] is None:
+        return True
+    mode = constant_tensor(node.inputs[2])
+    return mode is not None and not bool(mode.numpy().reshape(-1)[0])
+
+
+def constant_tensor(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """Return the tensor of a value that no caller of the model can change, or None.
+
+    That is an initializer which is not also a graph input, or the output of a Constant node.
+    """
+    if value is None:
+        return None
+    producer = value.producer()
+    if producer is None:
+        return value.const_value if value.is_initializer() and not value.is_graph_input() else None
+    if producer.op_type != "Constant" or producer.domain not in ("", "ai.onnx"):
+        return None
+    return constant_of_node(producer)
+
+
+def constant_of_node(node: ir.Node) -> ir.TensorProtocol | None:
+    """Return the tensor that a Constant node makes, or None for the forms that make no dense tensor."""
+    import numpy as np
+
+    for name, attribute in node.attributes.items():
+        if attribute.is_ref():
+            return None
+        if name == "value":
+            return attribute.value
+        if name in ("value_float", "value_floats"):
+            return ir.tensor(np.array(attribute.value, dtype=np.float32))
+        if name in ("value_int", "value_ints"):
+            return ir.tensor(np.array(attribute.value, dtype=np.int64))
+    return None
+
+
+def static_ints(value: ir.Value | None, *, at_most: int = 4096) -> list[int] | None:
+    """Return the integers of a constant 0-d or 1-d value, or None if it is not a (small) integer constant."""
+    tensor = constant_tensor(value)
+    if tensor is None or not tensor.dtype.is_integer() or tensor.size > at_most or len(tensor.shape) > 1:
+        return None
+    return [int(item) for item in tensor.numpy().reshape(-1)]
+
+
+def take_place(old: ir.Value, new: ir.Value) -> bool:
+    """Let `new` serve every use of `old`, outputs included; return False, changing nothing, where it cannot.
+
+    It cannot where `old` is a graph output and `new` is a graph input, an initializer, an output already, or made in
+    another graph: the output's name is the user's and must stay on a value that this graph produces.
+    """
+    if old is new:
+        return False
+    if old.is_graph_output():
+        producer = new.producer()
+        if producer is None or producer.graph is not old.graph or new.is_graph_output():
+            return False
+        graph = old.graph
+        assert graph is not None
+        if list(graph.outputs).count(old) > 1:
+            return False
+        name = old.name
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        old.name = None
+        new.name = name
+        keep_knowledge(new, old)
+        # A value's declared shape at the boundary is what the caller sees: capture's word on it comes first.
+        if old.shape is not None:
+            new.shape = old.shape
+        return True
+    old.replace_all_uses_with(new)
+    keep_knowledge(new, old)
+    return True
+
+
+def keep_knowledge(new: ir.Value, old: ir.Value) -> None:
+    """Give `new` the type and shape of `old` where it has none of its own."""
+    if new.type is None:
+        new.type = old.type
+    if new.shape is None:
+        new.shape = old.shape
+
+
+def remove_node(node: ir.Node) -> None:
+    """Take a node that nobody uses out of its graph."""
+    graph = node.graph
+    assert graph is not None
+    graph.remove(node, safe=True)
+
+
+def unused(values: Iterable[ir.Value]) -> bool:
+    """Whether no value has a use or is a graph output."""
+    return all(not value.uses() and not value.is_graph_output() for value in values)
+
+
+class Names:
+    """The names taken in a model, to make new ones that clash with none."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._taken: set[str] = set()
+        for graph in all_graphs(model):
+            self._taken.update(value.name for value in graph.inputs if value.name)
+            self._taken.update(graph.initializers)
+            for node in graph:
+                self._taken.update(value.name for value in node.outputs if value.name)
+
+    def fresh(self, wanted: str) -> str:
+        """Return `wanted`, or `wanted_1`, `wanted_2`, ... if it is taken, and take it."""
+        name, number = wanted, 0
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes of an ONNX file as a stream, with the weights flowing past instead of being gathered.
+
+A protobuf message may hold its fields in any order, and a repeated field may be interleaved with others. So everything
+but the initializers is serialised the ordinary way, and the initializers follow as hand-framed records: the length of
+each is known from type and shape alone, hence so is the length of the graph message that encloses them all.
+
+Source of the field numbers: onnx.proto (ModelProto.graph = 7, GraphProto.initializer = 5, TensorProto.raw_data = 9) and
+the protobuf encoding guide (tag = number << 3 | 2 for a field with a length).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import attrs
+import onnx
+import onnx_ir as ir
+
+PROTOBUF_LIMIT = (1 << 31) - 1
+"""The largest message that protobuf implementations read."""
+
+_GRAPH_TAG = b"\x3a"
+_INITIALIZER_TAG = b"\x2a"
+_RAW_DATA_TAG = b"\x4a"
+
+_PAGE = 4096
+
+
+@attrs.frozen
+class Placed:
+    """Where one tensor stands in the external data file."""
+
+    tensor: ir.TensorProtocol
+    offset: int
+
+
+@attrs.frozen
+class DataFile:
+    """The layout of an external data file: tensors in graph order, each large one on a page boundary."""
+
+    location: str
+    placed: dict[str, Placed]
+    size: int
+
+    def blocks(self) -> Iterator[bytes | memoryview]:
+        """Yield the file's bytes."""
+        position = 0
+        for place in self.placed.values():
+            if place.offset > position:
+                yield bytes(place.offset - position)
+            yield from tensor_blocks(place.tensor)
+            position = place.offset + place.tensor.nbytes
+
+
+@attrs.frozen
+class ModelBytes:
+    """A model ready to be written: the length is known and nothing large has been made yet."""
+
+    head: bytes
+    initializers: tuple[tuple[bytes, ir.TensorProtocol | None], ...]
+    size: int
+
+    def blocks(self) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of the ModelProto."""
+        yield self.head
+        for record, tensor in self.initializers:
+            yield record
+            if tensor is not None:
+                yield from tensor_blocks(tensor)
+
+
+def tensor_blocks(tensor: ir.TensorProtocol) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a tensor, by blocks where its class can make them so."""
+    blocks = getattr(tensor, "blocks", None)
+    if blocks is not None:
+        yield from blocks()
+    else:
+        yield tensor.tobytes()
+
+
+def lay_out(location: str, tensors: Iterable[tuple[str, ir.TensorProtocol]]) -> DataFile:
+    """Assign offsets: 4096-byte pages for tensors of a page or more, so that a runtime can map them, else 64 bytes."""
+    placed: dict[str, Placed] = {}
+    end = 0
+    for name, tensor in tensors:
+        step = _PAGE if tensor.nbytes >= _PAGE else 64
+        offset = -(-end // step) * step
+        placed[name] = Placed(tensor, offset)
+        end = offset + tensor.nbytes
+    return DataFile(location, placed, end)
+
+
+def model_bytes(model: ir.Model, data_file: DataFile | None = None) -> ModelBytes:
+    """Serialise a model up to its weights; those in `data_file` are only referred to.
+
+    The order of fields is fixed, so equal models make equal bytes.
+    """
+    outer = onnx.ModelProto()
+    outer.ir_version = model.ir_version
+    for field in ("producer_name", "producer_version", "domain", "doc_string"):
+        if getattr(model, field):
+            setattr(outer, field, getattr(model, field))
+    if model.model_version:
+        outer.model_version = model.model_version
+    for domain, version in model.opset_imports.items():
+        outer.opset_import.add(domain=domain, version=version)
+    for key, value in sorted(model.metadata_props.items()):
+        outer.metadata_props.add(key=key, value=value)
+    for function in model.functions.values():
+        ir.serde.serialize_function_into(
+            outer.functions.add(),
+            function,
+            create_value_info=model.ir_version >= 10,
+            model_ir_version=model.ir_version,
+        )
+    graph = graph_without_initializers(model.graph, model.ir_version).SerializeToString(deterministic=True)
+    records: list[tuple[bytes, ir.TensorProtocol | None]] = []
+    graph_size = len(graph)
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None:
+            continue
+        place = data_file.placed.get(value.name or "") if data_file is not None else None
+        record, raw, size = _initializer_record(value.name or "", tensor, data_file, place)
+        graph_size += size
+        records.append((record, raw))
+    head = outer.SerializeToString(deterministic=True) + _GRAPH_TAG + _varint(graph_size) + graph
+    return ModelBytes(head, tuple(records), len(head) + graph_size - len(graph))
+
+
+def inline_size(model: ir.Model) -> int:
+    """Return about how many bytes the initializers take inside the file."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(64 + tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def graph_without_initializers(graph: ir.Graph, ir_version: int | None = None) -> onnx.GraphProto:
+    """Return a graph's proto, complete but for the initializers of the graph itself (nested graphs keep theirs)."""
+    proto = onnx.GraphProto()
+    proto.name = graph.name or "main"
+    if graph.doc_string:
+        proto.doc_string = graph.doc_string
+    for value in graph.inputs:
+        ir.serde.serialize_value_into(proto.input.add(), value)
+    for node in graph:
+        ir.serde.serialize_node_into(proto.node.add(), node, model_ir_version=ir_version)
+        for value in node.outputs:
+            if value.name and value.type is not None and not value.is_graph_output():
+                ir.serde.serialize_value_into(proto.value_info.add(), value)
+    for value in graph.outputs:
+        ir.serde.serialize_value_into(proto.output.add(), value)
+    for key, text in sorted(graph.metadata_props.items()):
+        proto.metadata_props.add(key=key, value=text)
+    return proto
+
+
+def _initializer_record(
+    name: str, tensor: ir.TensorProtocol, data_file: DataFile | None, place: Placed | None
+) -> tuple[bytes, ir.TensorProtocol | None, int]:
+    """Return the bytes before the raw data, the tensor whose bytes follow (or None), and the size of both."""
+    proto = onnx.TensorProto(name=name, data_type=tensor.dtype.value, dims=[int(size) for size in tensor.shape])
+    if tensor.doc_string:
+        proto.doc_string = tensor.doc_string
+    for key, text in sorted(tensor.metadata_props.items()):
+        proto.metadata_props.add(key=key, value=text)
+    raw: ir.TensorProtocol | None = None
+    tail = b""
+    if place is not None and data_file is not None:
+        proto.data_location = onnx.TensorProto.EXTERNAL
+        for key, text in (
+            ("location", data_file.location),
+            ("offset", str(place.offset)),
+            ("length", str(tensor.nbytes)),
+        ):
+            proto.external_data.add(key=key, value=text)
+    elif tensor.dtype == ir.DataType.STRING:
+        proto.string_data.extend(bytes(text) for text in tensor.numpy().reshape(-1))
+    else:
+        raw = tensor
+        tail = _RAW_DATA_TAG + _varint(tensor.nbytes)
+    fields = proto.SerializeToString(deterministic=True) + tail
+    inside = len(fields) + (raw.nbytes if raw is not None else 0)
+    record = _INITIALIZER_TAG + _varint(inside) + fields
+    return record, raw, len(record) + (raw.nbytes if raw is not None else 0)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The promise about dynamic axes: each one that was asked for is dynamic in the file, under the name asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ..pipeline.declare import a_pass, option
+from ..pipeline.errors import CaptureError, UsageError
+from ..pipeline.facts import Fact
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..pipeline.note import Note
+    from ..pipeline.work import Work
+
+
+@attrs.frozen
+class Specialisation:
+    """Capture's word that it had to fix an axis that was asked to be dynamic.
+
+    `Fact.GRAPH`'s value has a list of these (or of objects with these attributes) as `specialisations`.
+    """
+
+    input: str
+    axis: int
+    name: str
+    size: int
+    source: str
+    why: str
+
+
+@attrs.frozen
+class Axes:
+    """The value of `Fact.AXES`: for each input and output, the name of each of its dynamic axes.
+
+    `inputs` and `outputs` map a value's name to {axis index: axis name}. `fixed` has the axes that were asked for, and
+    became constants with the user's consent.
+    """
+
+    inputs: Mapping[str, Mapping[int, str]] = attrs.field(factory=dict)
+    outputs: Mapping[str, Mapping[int, str]] = attrs.field(factory=dict)
+    fixed: Sequence[Any] = ()
+
+
+@a_pass(
+    "dynamic-axes",
+    requires=(Fact.ONNX,),
+    provides=(Fact.AXES,),
+    after=("fold-constants", "drop-identity", "drop-dead", "infer-shapes", "name-values"),
+)
+class DynamicAxes:
+    """Check that every axis asked for is still dynamic, and name the axes of outputs.
+
+    Why: a model may decide something on a size, and capture must then fix the axis to the size of the example. A file
+    that works for that size alone, with no word about it, is the worst result an exporter can give.
+
+    An axis of an input that was asked to be dynamic and is a constant in the graph is an error that names the axis, the
+    size and the user's source line. With `on_fixed_axis = "warn"` it is a warning on record instead, and the file says
+    the constant.
+
+    Outputs get the axis names that the user chose for them, in place of the expressions that capture found. One axis
+    name on two different sizes is fine in ONNX; a name on an axis of an output that is a constant is a warning.
+
+    Declines when: nobody asked for dynamic axes; the table of axes is provided all the same.
+    """
+
+    on_fixed_axis: str = option(
+        "error",
+        help="What to do when the model fixes an axis that was asked to be dynamic: error, or warn and go on.",
+        choices=("error", "warn"),
+    )
+
+    def run(self, work: Work, note: Note) -> None:
+        """Check inputs, name outputs, provide the table."""
+        model = work.model
+        assert model is not None
+        arguments = work.values.get(Fact.ARGUMENTS)
+        recorded = tuple(getattr(work.values.get(Fact.GRAPH), "specialisations", ()))
+        fixed = self._check_inputs(model.graph, getattr(arguments, "inputs", ()), recorded, note)
+        _name_outputs(model.graph, getattr(arguments, "axes_of_outputs", {}), note)
+        work.provide(
+            Fact.AXES,
+            Axes(
+                inputs={value.name or "": _dynamic(value) for value in model.graph.inputs},
+                outputs={value.name or "": _dynamic(value) for value in model.graph.outputs},
+                fixed=fixed,
+            ),
+        )
+
+    def _check_inputs(
+        self, graph: ir.Graph, asked: Sequence[Any], recorded: Sequence[Any], note: Note
+    ) -> tuple[Any, ...]:
+        reasons = {(item.input, item.axis): item for item in recorded}
+        values = {value.name: value for value in graph.inputs}
+        fixed: list[Any] = []
+        for argument in asked:
+            value = values.get(argument.name)
+            if value is None or value.shape is None:
+                continue
+            for axis, name in sorted(argument.axes.items()):
+                dim = value.shape[axis]
+                item = reasons.get((argument.name, axis))
+                if item is None and isinstance(dim, int):
+                    item = Specialisation(argument.name, axis, name, dim, "", "the captured graph has a constant there")
+                if item is None:
+                    if getattr(dim, "value", None) != name:
+                        _set_dim(value, axis, name)
+                    continue
+                _set_dim(value, axis, item.size)
+                fixed.append(item)
+        if fixed and self.on_fixed_axis == "error":
+            raise _fixed_axes(fixed)
+        for item in fixed:
+            note.warned(
+                "a requested dynamic axis is fixed",
+                input=item.input,
+                axis=item.axis,
+                name=item.name,
+                size=item.size,
+                source=item.source,
+                why=item.why,
+            )
+        return tuple(fixed)
+
+
+def _fixed_axes(fixed: Sequence[Any]) -> CaptureError:
+    lines = []
+    for item in fixed:
+        at = f" at {item.source}" if item.source else ""
+        lines.append(f"axis {item.axis} of '{item.input}' ('{item.name}') is fixed to {item.size}{at}: {item.why}")
+    noun = "axis that was" if len(fixed) == 1 else "axes that were"
+    return CaptureError(
+        f"the model fixes {len(fixed)} {noun} asked to be dynamic\n  " + "\n  ".join(lines),
+        where=next((item.source for item in fixed if item.source), None),
+        hint="take the axis out of dynamic_axes, change that line of the model, "
+        "or set dynamic-axes.on_fixed_axis to 'warn' for a file that is right for this size alone",
+    )
+
+
+def _name_outputs(graph: ir.Graph, asked: Mapping[str, Mapping[int, str]], note: Note) -> None:
+    values = {value.name: value for value in graph.outputs}
+    for output, axes in sorted(asked.items()):
+        value = values.get(output)
+        if value is None:
+            known = ", ".join(str(name) for name in values)
+            raise UsageError(f"axes are given for '{output}', which is not an output", hint=f"the outputs are: {known}")
+        if value.shape is None:
+            continue
+        rank = len(value.shape)
+        for axis, name in sorted(axes.items()):
+            if not -rank <= axis < rank:
+                what = f"'{output}' has {rank} axes, so there is no axis {axis} to call '{name}'"
+                raise UsageError(what, hint=f"axes go from 0 to {rank - 1}")
+            dim = value.shape[axis]
+            if isinstance(dim, int):
+                note.warned("an axis asked to be dynamic is a constant", output=output, axis=axis, name=name, size=dim)
+            elif dim.value != name:
+                _set_dim(value, axis % rank, name)
+                note.count("axis named")
+
+
+def _set_dim(value: ir.Value, axis: int, dim: int | str) -> None:
+    import onnx_ir as ir
+
+    assert value.shape is not None
+    dims: list[Any] = list(value.shape)
+    dims[axis] = dim
+    # A new shape: the old one may be shared with other values.
+    value.shape = ir.Shape(dims)
+
+
+def _dynamic(value: ir.Value) -> dict[int, str]:
+    return {axis: dim.value or "" for axis, dim in enumerate(value.shape or ()) if not isinstance(dim, int)}

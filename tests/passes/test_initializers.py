@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+import torch
+from lading.passes.initializers import Initializers
+from lading.passes.weights import ComputedWeight, Weight
+from lading.pipeline.facts import Fact
+from lading.pipeline.note import Note
+from lading.pipeline.work import Target, Work
+
+
+def work_with(opset: int = 17, **weights: ir.TensorProtocol) -> Work:
+    header = f'<ir_version: 3, opset_import: ["" : {opset}]>'
+    graph = ir.from_onnx_text(header + " main (float[3] x) => (float[3] y) { y = Abs(x) }").graph
+    last = graph.inputs[0]
+    for name, tensor in weights.items():
+        value = ir.val(name, const_value=tensor)
+        graph.register_initializer(value)
+        node = ir.node("Add", [last, value])
+        node.outputs[0].dtype, node.outputs[0].shape = ir.DataType.FLOAT, ir.Shape([3])
+        graph.insert_before(graph[-1], node)
+        last = node.outputs[0]
+    graph[-1].replace_input_with(0, last)
+    model = ir.Model(graph, ir_version=3)
+    return Work(target=Target(opset), model=model)
+
+
+def run(work: Work, **options: bool | None) -> Note:
+    note = Note()
+    Initializers(**options).run(work, note)
+    onnx.checker.check_model(ir.to_proto(work.model))
+    return note
+
+
+def names(work: Work) -> tuple[list[str], list[str]]:
+    return [value.name for value in work.model.graph.inputs], list(work.model.graph.initializers)
+
+
+SHARED = torch.zeros(3)
+
+
+def test_tied_weights_are_stored_once_under_the_first_name() -> None:
+    work = work_with(embed=Weight(SHARED, "embed"), head=Weight(torch.nn.Parameter(SHARED), "head"))
+    run(work)
+    assert (["x"], ["embed"]) == names(work)
+    assert {"head": "embed"} == work.need(Fact.INITIALIZERS).tied
+
+
+def test_tied_weights_stay_apart_where_asked() -> None:
+    work = work_with(embed=Weight(SHARED, "embed"), head=Weight(SHARED, "head"))
+    run(work, deduplicate=False)
+    assert ["embed", "head"] == names(work)[1]
+
+
+@pytest.mark.parametrize(("share", "kept"), [(False, ["a", "b", "c"]), (True, ["a", "c"])])
+def test_equal_weights_are_merged_only_where_asked(share: bool, kept: list[str]) -> None:
+    work = work_with(
+        a=Weight(torch.zeros(3), "a"), b=Weight(torch.zeros(3), "b"), c=Weight(torch.tensor([0.0, 0.0, 1.0]), "c")
+    )
+    run(work, share_equal_weights=share)
+    assert kept == names(work)[1]
+
+
+def test_without_values_weights_become_inputs_after_the_users() -> None:
+    weight = Weight(torch.ones(3), "layer.bias")
+    work = work_with(**{"layer.bias": weight, "one": ir.tensor([1.0, 1.0, 1.0])})
+    run(work, export_params=False)
+    assert (["x", "layer.bias"], ["one"]) == names(work)
+    assert {"layer.bias": weight} == work.need(Fact.INITIALIZERS).weight_inputs
+    session = onnxruntime.InferenceSession(ir.to_proto(work.model).SerializeToString())
+    feeds = {"x": torch.zeros(3).numpy(), "layer.bias": weight.numpy()}
+    assert [2.0, 2.0, 2.0] == session.run(None, feeds)[0].tolist()
+
+
+def test_changed_weights_left_to_the_caller_are_warned_about() -> None:
+    computed = ComputedWeight(lambda *_: torch.ones(3), ir.DataType.FLOAT, (3,), what="folded", sources=())
+    work = work_with(square=Weight(torch.ones(3, 1), "square").viewed(lambda t: t[:, 0], "column"), folded=computed)
+    note = run(work, export_params=False)
+    assert ["column", "folded"] == [warning.details["change"] for warning in note.warnings]
+
+
+@pytest.mark.parametrize("keep", [None, False, True])
+@pytest.mark.parametrize("opset", [7, 9, 17])
+def test_keep_as_inputs_means_the_same_at_every_opset(keep: bool | None, opset: int) -> None:
+    work = work_with(opset, bias=Weight(torch.ones(3), "bias"), one=ir.tensor([1.0, 1.0, 1.0]))
+    run(work, keep_as_inputs=keep)
+    inputs, initializers = names(work)
+    assert (
+        (["x", "bias"], ["bias"]) == (inputs, initializers)
+        if keep
+        else (["x"], ["bias", "one"]) == (inputs, initializers)
+    )
+    session = onnxruntime.InferenceSession(ir.to_proto(work.model).SerializeToString())
+    assert [2.0, 2.0, 2.0] == session.run(None, {"x": torch.zeros(3).numpy()})[0].tolist()
+
+
+@pytest.mark.parametrize(("opset", "version"), [(7, 4), (8, 4), (9, 4), (11, 6), (13, 7), (18, 8), (20, 9), (23, 11)])
+def test_the_ir_version_is_the_lowest_for_the_opset(opset: int, version: int) -> None:
+    work = work_with(opset)
+    run(work)
+    assert version == work.model.ir_version
+
+
+def test_element_types_raise_the_ir_version() -> None:
+    work = work_with(17)
+    value = ir.val("w", const_value=Weight(torch.zeros(2, dtype=torch.float8_e4m3fn), "w"))
+    value.dtype = ir.DataType.FLOAT8E4M3FN
+    work.model.graph.register_initializer(value)
+    run(work)
+    assert 9 == work.model.ir_version

@@ -158,6 +158,13 @@ def _check_members(group: ResolvedGroup, steps: Sequence[ResolvedStep]) -> None:
                     where=group.where,
                     hint=f"list '{later.id}' before '{earlier.id}'",
                 )
+            for fact in earlier.declaration.requires:
+                if fact in later.declaration.provides:
+                    raise PlanError(
+                        f"group '{group.id}' runs '{earlier.id}', which needs {fact}, before '{later.id}' provides it",
+                        where=group.where,
+                        hint=f"list '{later.id}' before '{earlier.id}'",
+                    )
 
 
 def _soft_reason(first: ResolvedStep, then: ResolvedStep) -> str | None:
@@ -204,7 +211,14 @@ def _fact_edges(nodes: Sequence[PlanNode], skipped: Sequence[Skipped], registry:
         for fact in sorted(node.requires, key=str):
             if fact not in provider:
                 raise _missing_provider(fact, node, skipped, registry)
-            if provider[fact] is not node:
+            if provider[fact] is node:
+                asker = _step_with(node, fact)
+                raise PlanError(
+                    f"step '{asker.id}' requires {fact}, which it provides itself",
+                    where=asker.where,
+                    hint="a pass provides what was not there before it",
+                )
+            else:
                 why = f"'{node.id}' requires {fact}, which '{provider[fact].id}' provides"
                 yield Edge(provider[fact].id, node.id, why, hard=True)
 
@@ -253,7 +267,7 @@ def _closing_edges(nodes: Sequence[PlanNode]) -> Iterable[Edge]:
                 for node in nodes:
                     if node is closing or fact not in node.requires:
                         continue
-                    if node.requires & closing.provides:
+                    if node.requires.intersection(step.declaration.provides):
                         continue
                     why = f"'{closing.id}' closes {fact}, which '{node.id}' requires"
                     yield Edge(node.id, closing.id, why, hard=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import attrs
@@ -95,6 +96,7 @@ class ResolvedRecipe:
     name: str
     about: str
     file: str
+    folder: Path
     lineage: tuple[str, ...]
     opset: Setting
     custom_opsets: Setting
@@ -206,6 +208,7 @@ def resolve(
         name=recipe.name,
         about=recipe.about,
         file=recipe.file,
+        folder=recipe.folder,
         lineage=recipe.lineage,
         opset=opset,
         custom_opsets=custom_opsets,

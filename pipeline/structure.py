@@ -192,7 +192,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(float, _exactly(float, also=(int,)))
     converter.register_structure_hook(str, _exactly(str))
     anything: Any = Any
-    converter.register_structure_hook_func(lambda annotation: annotation is anything, lambda value, _: value)
+    converter.register_structure_hook_func(lambda annotation: bool(annotation == anything), lambda value, _: value)
     return converter
 
 

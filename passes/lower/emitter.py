@@ -62,10 +62,11 @@ _OUTPUT_DTYPE_ATTRIBUTES = {
 
 @attrs.frozen
 class Described:
-    """What capture knows of one output of the operator that is being lowered."""
+    """What capture knows of one output of the operator that is being lowered, and whether anything uses it."""
 
     dtype: ir.DataType
     shape: ir.Shape | None
+    used: bool = True
 
 
 def _is_number(item: Any) -> bool:
@@ -348,7 +349,7 @@ class Emitter:
     # ---- the operator being lowered ----------------------------------------------------------------------------------
 
     def result(self, index: int = 0) -> Described:
-        """Return what capture knows of an output of the operator being lowered: dtype and shape."""
+        """Return what capture knows of an output of the operator being lowered: dtype, shape, and whether it is used."""
         return self._results[index]
 
     @property

@@ -133,7 +133,12 @@ def _bound_to_lowered(session: Session, node: ir.Node) -> Bound:
 
 
 def _described(node: ir.Node) -> list[Described]:
-    return [Described(output.dtype or ir.DataType.UNDEFINED, output.shape) for output in node.outputs]
+    return [
+        Described(
+            output.dtype or ir.DataType.UNDEFINED, output.shape, bool(output.uses()) or output.is_graph_output()
+        )
+        for output in node.outputs
+    ]
 
 
 def lower_node(session: Session, node: ir.Node) -> tuple[list[ir.Node], list[ir.Value | None]]:

@@ -267,8 +267,8 @@ def _members(tables: dict[str, Table], registry: Registry) -> dict[str, str]:
                 hint = f'give the second one an id of its own: [step.{name}-again] with pass = "{name}"'
                 raise RecipeError(f"step '{name}' is {place}", where=setting.where, hint=hint)
             if name not in tables and not registry.knows(name):
-                hint = did_you_mean(name, (*tables, *registry.names()))
-                raise RecipeError(f"group '{group}' has the unknown member '{name}'", where=setting.where, hint=hint)
+                near = did_you_mean(name, (*tables, *registry.names()))
+                raise RecipeError(f"group '{group}' has the unknown member '{name}'", where=setting.where, hint=near)
             if "until_stable" in tables.get(name, {}):
                 hint = f"list the members of '{name}' themselves"
                 raise RecipeError(f"group '{name}' is inside group '{group}'", where=setting.where, hint=hint)

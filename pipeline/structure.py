@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 import types
 import typing
@@ -109,6 +110,14 @@ def _exactly(kind: type, *, also: tuple[type, ...] = ()) -> Callable[[Any, Any],
     return structure
 
 
+def _is_any(annotation: object) -> bool:
+    return annotation is Any
+
+
+def _is_literal(annotation: object) -> bool:
+    return get_origin(annotation) is Literal
+
+
 def _is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
 
@@ -173,17 +182,20 @@ def _literal(value: Any, annotation: Any) -> Any:
 
 def _instance(value: Any, annotation: Any) -> Any:
     kind = get_origin(annotation) or annotation
-    if not isinstance(kind, type) or isinstance(value, kind):
+    if isinstance(value, kind):
         return value
+    if issubclass(kind, enum.Enum):
+        for member in kind:
+            if value in (member.value, member.name):
+                return member
+        raise Misfit(f"must be one of {', '.join(str(member.value) for member in kind)}, not {value!r}")
     raise Misfit(f"must be {describe(annotation)}, not {value!r}")
 
 
 def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-    converter.register_structure_hook_func(
-        lambda annotation: isinstance(annotation, type) and not hasattr(annotation, "__attrs_attrs__"), _instance
-    )
-    converter.register_structure_hook_func(lambda annotation: get_origin(annotation) is Literal, _literal)
+    converter = cattrs.Converter(detailed_validation=False)
+    converter.register_structure_hook_func(lambda annotation: isinstance(annotation, type), _instance)
+    converter.register_structure_hook_func(_is_literal, _literal)
     converter.register_structure_hook_func(_is_mapping, _mapping)
     converter.register_structure_hook_func(_is_sequence, _sequence)
     converter.register_structure_hook_func(_is_union, _union)
@@ -191,8 +203,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(int, _exactly(int))
     converter.register_structure_hook(float, _exactly(float, also=(int,)))
     converter.register_structure_hook(str, _exactly(str))
-    anything: Any = Any
-    converter.register_structure_hook_func(lambda annotation: bool(annotation == anything), lambda value, _: value)
+    converter.register_structure_hook_func(_is_any, lambda value, _: value)
     return converter
 
 

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The recipes that come with lading, one TOML file each."""

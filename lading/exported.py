@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an export gives back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .pipeline.errors import UsageError
+from .pipeline.facts import Fact
+from .pipeline.plan import Plan
+from .pipeline.work import Work
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    import onnx_ir as ir
+
+
+@attrs.define(kw_only=True)
+class Exported:
+    """An export that has run: the model, what was planned, and the record of what happened.
+
+    Attributes:
+        work: all that the passes made, by fact.
+        plan: the plan that was run.
+        events: the audit events, in order, as plain dictionaries.
+    """
+
+    work: Work
+    plan: Plan
+    events: list[dict[str, Any]]
+    _session: Any = None
+
+    @property
+    def model(self) -> ir.Model:
+        """The exported model in memory; its weights still stand in torch's memory."""
+        return self.work.need_model()
+
+    @property
+    def model_proto(self) -> onnx.ModelProto:
+        """The exported model as a protobuf message, weights included; refused by protobuf above 2 GiB."""
+        import onnx
+
+        from .passes.model_bytes import model_bytes
+
+        proto = onnx.ModelProto()
+        proto.ParseFromString(b"".join(bytes(block) for block in model_bytes(self.model).blocks()))
+        return proto
+
+    @property
+    def opset(self) -> int:
+        """The opset that the file has, which is the one that was asked for."""
+        return self.model.graph.opset_imports[""]
+
+    @property
+    def path(self) -> str | None:
+        """The file that was written, or None where none was."""
+        written = self.work.values.get(Fact.FILE)
+        return None if written is None else written.path
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file and its external data."""
+        written = self.work.values.get(Fact.FILE)
+        return 0 if written is None else written.bytes
+
+    @property
+    def axes(self) -> Mapping[str, Mapping[int, str]]:
+        """The dynamic axes of the file: for each input and output, the name of each axis."""
+        axes: Mapping[str, Mapping[int, str]] = self.work.values.get(Fact.AXES) or {}
+        return axes
+
+    @property
+    def verification(self) -> Any:
+        """What the verify pass found, or None where it did not run."""
+        return self.work.values.get(Fact.VERIFIED)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings of all passes, in order."""
+        return [warning["message"] for event in self.events for warning in event.get("warnings") or ()]
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs, in order; weights that are inputs too come last and are left out."""
+        initializers = self.model.graph.initializers
+        return [value.name or "" for value in self.model.graph.inputs if value.name not in initializers]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs, in order."""
+        return [value.name or "" for value in self.model.graph.outputs]
+
+    def save(self, file: str | os.PathLike[str] | Any, **options: Any) -> None:
+        """Write the model to a path or a binary file object, all or nothing.
+
+        Args:
+            file: where to.
+            options: options of the serialize pass, such as ``external_data_threshold``.
+
+        Raises:
+            UsageError: the target cannot be written.
+        """
+        from .passes.request import Request
+        from .passes.serialize import Serialize
+        from .pipeline.note import Note
+
+        metadata = getattr(self.work.request, "metadata", {})
+        work = attrs.evolve(self.work, request=Request(model=None, file=file, metadata=metadata), values={})
+        Serialize(**options).run(work, Note())
+        self.work.provide(Fact.FILE, work.need(Fact.FILE))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> list[np.ndarray]:
+        """Run the model in onnxruntime.
+
+        Args:
+            args: tensors or arrays for the inputs, in order; nested containers are flattened.
+            kwargs: tensors or arrays by input name.
+
+        Returns:
+            The outputs, in order.
+
+        Raises:
+            UsageError: onnxruntime is not installed, or the inputs do not fit.
+        """
+        feeds = dict(zip(self.input_names, _flat(args), strict=False))
+        feeds.update(kwargs)
+        missing = [name for name in self.input_names if name not in feeds]
+        unknown = [name for name in feeds if name not in self.input_names]
+        if missing or unknown:
+            raise UsageError(
+                f"the model takes {', '.join(self.input_names) or 'no inputs'}",
+                where=f"missing: {missing}; unknown: {unknown}",
+            )
+        session = self._runtime_session()
+        outputs: list[np.ndarray] = session.run(None, {name: _array(value) for name, value in feeds.items()})
+        return outputs
+
+    def _runtime_session(self) -> Any:
+        if self._session is None:
+            try:
+                import onnxruntime
+            except ImportError as error:
+                raise UsageError("onnxruntime is not installed", hint="pip install 'lading[run]'") from error
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 3
+            source: Any = self.path
+            if source is None:
+                source = self.model_proto.SerializeToString()
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return self._session
+
+
+def _flat(values: Sequence[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            found.extend(_flat(value))
+        elif isinstance(value, Mapping):
+            found.extend(_flat(list(value.values())))
+        elif value is not None:
+            found.append(value)
+    return found
+
+
+def _array(value: Any) -> Any:
+    if hasattr(value, "detach"):
+        return value.detach().cpu().numpy()
+    import numpy as np
+
+    return np.asarray(value)

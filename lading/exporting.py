@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The export call: the classic signature, a recipe and passes in; a written file and its record out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from .exported import Exported
+from .passes import BUILTIN
+from .passes.request import Request
+from .pipeline.audit import JsonLines, Sink
+from .pipeline.errors import UsageError, did_you_mean
+from .pipeline.plan import make_plan
+from .pipeline.recipe import load_recipe
+from .pipeline.registry import Registry
+from .pipeline.resolve import resolve
+from .pipeline.run import run_plan, target_of
+from .pipeline.work import Work
+from .reproducer import ReproducerFolder
+
+_TRAINING_MODES = {"EVAL": "eval", "PRESERVE": "preserve", "TRAINING": "train", "TRAIN": "train"}
+_EXPORT_TYPES = {
+    "ONNX": "onnx",
+    "ONNX_FALLTHROUGH": "fallthrough",
+    "FALLTHROUGH": "fallthrough",
+    "ONNX_ATEN": "aten",
+    "ATEN": "aten",
+    "ONNX_ATEN_FALLBACK": "aten-fallback",
+    "ATEN_FALLBACK": "aten-fallback",
+}
+
+
+def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
+    """Translate an enumeration member of torch.onnx, or a plain string, to a recipe's word for it."""
+    if isinstance(value, bool) and argument == "training":
+        # torch.onnx.export took a bool here before TrainingMode existed.
+        return "train" if value else "eval"
+    name = str(getattr(value, "name", value)).upper().replace("-", "_")
+    if name in words:
+        return words[name]
+    raise UsageError(
+        f"{argument}={value!r} is not known",
+        where=f"lading.export({argument}=...)",
+        hint=did_you_mean(str(value), sorted(set(words.values()))),
+    )
+
+
+def overrides_of(
+    *,
+    export_params: bool | None = None,
+    verbose: bool | None = None,
+    training: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    operator_export_type: Any = None,
+    opset_version: int | str | None = None,
+    do_constant_folding: bool | None = None,
+    example_outputs: Any = None,
+    dynamic_axes: Mapping[str, Any] | None = None,
+    keep_initializers_as_inputs: bool | None = None,
+    custom_opsets: Mapping[str, int] | None = None,
+    verify: bool | None = None,
+) -> dict[str, Any]:
+    """Say the arguments of the classic signature as overrides of recipe values; those left at None say nothing."""
+    found: dict[str, Any] = {}
+    if export_params is not None:
+        found["initializers.export_params"] = export_params
+    if verbose:
+        found["serialize.doc_strings"] = True
+        found["serialize.provenance"] = "full"
+    if training is not None:
+        found["normalize-arguments.training"] = _word(training, _TRAINING_MODES, "training")
+    if input_names is not None:
+        found["normalize-arguments.input_names"] = _names(input_names, "input_names")
+    if output_names is not None:
+        found["normalize-arguments.output_names"] = _names(output_names, "output_names")
+    if operator_export_type is not None:
+        kind = _word(operator_export_type, _EXPORT_TYPES, "operator_export_type")
+        found["fallback.operator_export_type"] = kind
+        if kind == "aten":
+            found["lower.leave"] = ("*",)
+    if opset_version is not None:
+        found["target.opset"] = opset_version
+    if do_constant_folding is not None:
+        found["fold-constants.enabled"] = do_constant_folding
+        found["fold-batch-norm.enabled"] = do_constant_folding
+    if example_outputs is not None:
+        found["normalize-arguments.example_outputs"] = example_outputs
+    if dynamic_axes is not None:
+        found["normalize-arguments.dynamic_axes"] = dynamic_axes
+    if keep_initializers_as_inputs is not None:
+        found["initializers.keep_as_inputs"] = keep_initializers_as_inputs
+    if custom_opsets is not None:
+        found["target.custom_opsets"] = dict(custom_opsets)
+    if verify is not None:
+        found["verify.enabled"] = verify
+    return found
+
+
+def _names(names: Any, argument: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise UsageError(f"{argument} is the string {names!r}, not a list of names", hint=f"{argument}=[{names!r}]")
+    return tuple(names)
+
+
+def export(
+    model: Any,
+    args: Any = (),
+    f: str | os.PathLike[str] | BinaryIO | None = None,
+    export_params: bool | None = None,
+    verbose: bool | None = None,
+    training: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    operator_export_type: Any = None,
+    opset_version: int | str | None = None,
+    do_constant_folding: bool | None = None,
+    example_outputs: Any = None,
+    dynamic_axes: Mapping[str, Any] | None = None,
+    keep_initializers_as_inputs: bool | None = None,
+    custom_opsets: Mapping[str, int] | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    recipe: str | os.PathLike[str] = "inference",
+    passes: Iterable[Any] = (),
+    overrides: Mapping[str, Any] | None = None,
+    settings: Iterable[str] = (),
+    verify: bool | None = None,
+    log: str | os.PathLike[str] | None = None,
+    reproducer: str | os.PathLike[str] | None = None,
+    on_event: Callable[[Mapping[str, Any]], None] | None = None,
+    reload: Callable[[], Any] | None = None,
+) -> Exported:
+    """Export a model to ONNX.
+
+    The first fifteen arguments mean what ``torch.onnx.export`` of PyTorch 1.8 documents; each one that is given
+    overrides a value of the recipe, and one left at ``None`` leaves the recipe's value.
+
+    Args:
+        model: a ``torch.nn.Module`` or another callable on tensors.
+        args: the example arguments: a tensor, a tuple, or a tuple whose last element is a dict of keyword arguments
+            (a trailing ``{}`` says that a dict before it is positional). Containers may be nested.
+        f: where the file goes: a path, a writable binary file object, or ``None`` to write nothing.
+        export_params: whether weights are stored in the file; otherwise they become inputs.
+        verbose: whether nodes get doc strings and full origins.
+        training: ``TrainingMode`` or "eval", "preserve", "train".
+        input_names: names for the inputs, in order.
+        output_names: names for the outputs, in order.
+        operator_export_type: ``OperatorExportTypes`` or "onnx", "fallthrough", "aten", "aten-fallback".
+        opset_version: the opset of the file, from 7 to the newest of the installed onnx, or "latest".
+        do_constant_folding: whether constants are folded.
+        example_outputs: outputs of the example call; they are compared with those that capture finds.
+        dynamic_axes: for each input or output name a dict of axis to name, or a list of axes.
+        keep_initializers_as_inputs: whether weights are graph inputs as well as initializers.
+        custom_opsets: versions of domains other than ONNX's own.
+        kwargs: keyword arguments of the example call.
+        recipe: the name of a shipped recipe or the path of a recipe file.
+        passes: further passes, instances or classes declared with :func:`lading.a_pass`.
+        overrides: recipe values by dotted key: ``{"fold-constants.size_limit": 1024}``.
+        settings: the same as text, as the command line takes them: ``"fold-constants.enabled=false"``.
+        verify: whether the file is run and compared with eager; raises if it differs.
+        log: a file that gets the audit events as JSON lines.
+        reproducer: a folder that gets the rest of the recipe and the graph if a pass fails.
+        on_event: called with each audit event as it happens.
+        reload: makes the model anew, for checks that want a second copy.
+
+    Returns:
+        The export: the model, the plan, the events, and ways to save and run it.
+
+    Raises:
+        UsageError: an argument or the recipe does not make sense.
+        CaptureError: the model could not be recorded.
+        UnsupportedOperators: operators remain that the opset cannot express.
+        VerificationFailed: the file differs from eager.
+    """
+    given = overrides_of(
+        export_params=export_params,
+        verbose=verbose,
+        training=training,
+        input_names=input_names,
+        output_names=output_names,
+        operator_export_type=operator_export_type,
+        opset_version=opset_version,
+        do_constant_folding=do_constant_folding,
+        example_outputs=example_outputs,
+        dynamic_axes=dynamic_axes,
+        keep_initializers_as_inputs=keep_initializers_as_inputs,
+        custom_opsets=custom_opsets,
+        verify=verify,
+    )
+    registry = Registry(BUILTIN)
+    resolved = resolve(
+        load_recipe(recipe),
+        registry,
+        overrides={**given, **(overrides or {})},
+        settings=settings,
+        passes=tuple(passes),
+    )
+    plan = make_plan(resolved, registry)
+    metadata = {"lading.recipe": resolved.name, "lading.recipe_hash": resolved.hash}
+    request = Request(model=model, args=args, kwargs=kwargs, file=f, reload=reload, metadata=metadata)
+    work = Work(target=target_of(resolved), request=request)
+    sinks: list[Sink] = [] if on_event is None else [on_event]
+    with contextlib.ExitStack() as stack:
+        if log is not None:
+            sinks.append(stack.enter_context(JsonLines(log)))
+        writer = None if reproducer is None else ReproducerFolder(reproducer)
+        events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer)
+    return Exported(work=work, plan=plan, events=events)
+
+
+def described_model(model: Any) -> dict[str, Any]:
+    """Say in plain data what is being exported: class, parameters and bytes, without touching any weight."""
+    found: dict[str, Any] = {"class": type(model).__qualname__, "module": type(model).__module__}
+    if not callable(getattr(model, "parameters", None)):
+        return {**found, "name": getattr(model, "__qualname__", None)}
+    tensors = [*model.parameters(), *model.buffers()]
+    found["parameters"] = sum(tensor.numel() for tensor in model.parameters())
+    found["bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    found["fingerprint"] = hashlib.sha256(
+        repr([(name, tuple(t.shape), str(t.dtype)) for name, t in model.state_dict(keep_vars=True).items()]).encode()
+    ).hexdigest()
+    return found

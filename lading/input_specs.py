@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--input "ids:int64[batch=2,sequence=16](0..99)"``: an example input, and which of its axes are free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .pipeline.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = (
+    *("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"),
+    *("complex64", "complex128"),
+)
+
+_SPEC = re.compile(
+    r"""\s*(?P<name>[A-Za-z_][\w.]*)\s*:\s*(?P<dtype>\w+)\s*
+        (?:\[(?P<dims>[^\]]*)\])?\s*
+        (?:\((?P<low>-?[\d.]+)\s*\.\.\s*(?P<high>-?[\d.]+)\))?\s*""",
+    re.VERBOSE,
+)
+_DIM = re.compile(r"\s*(?:(?P<axis>[A-Za-z_]\w*)\s*=\s*)?(?P<size>\d+)\s*")
+FORM = 'NAME:DTYPE[SIZE or AXIS=SIZE, ...](LOW..HIGH), for example "x:float32[batch=2,3,224,224]"'
+
+
+@attrs.frozen(kw_only=True)
+class InputSpec:
+    """One example input: its name, dtype, sizes, named (free) axes, and the range of its random values."""
+
+    name: str
+    dtype: str
+    sizes: tuple[int, ...]
+    axes: Mapping[int, str]
+    low: float | None = None
+    high: float | None = None
+
+    def tensor(self, seed: int) -> torch.Tensor:
+        """Make the example: normal floats, integers in the range (0 and 1 by default), the same for the same seed."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        if dtype.is_floating_point or dtype.is_complex:
+            base = torch.complex64 if dtype.is_complex else torch.float32
+            if self.low is not None and self.high is not None:
+                made = torch.rand(self.sizes, generator=generator) * (self.high - self.low) + self.low
+            else:
+                made = torch.randn(self.sizes, generator=generator, dtype=base)
+            return made.to(dtype)
+        low = 0 if self.low is None else int(self.low)
+        high = 1 if self.high is None else int(self.high)
+        return torch.randint(low, high + 1, self.sizes, generator=generator).to(dtype)
+
+
+def parse_input(text: str) -> InputSpec:
+    """Read one ``--input``.
+
+    Raises:
+        UsageError: the text does not have the form, or names an unknown dtype.
+    """
+    found = _SPEC.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--input '{text}' is not understood", hint=FORM)
+    dtype = found["dtype"]
+    if dtype not in DTYPES:
+        raise UsageError(f"--input '{text}' has the unknown dtype '{dtype}'", hint=did_you_mean(dtype, DTYPES))
+    sizes: list[int] = []
+    axes: dict[int, str] = {}
+    for index, part in enumerate((found["dims"] or "").split(",")) if (found["dims"] or "").strip() else ():
+        dim = _DIM.fullmatch(part)
+        if dim is None:
+            raise UsageError(f"--input '{text}': '{part.strip()}' is not a size", hint=FORM)
+        sizes.append(int(dim["size"]))
+        if dim["axis"]:
+            axes[index] = dim["axis"]
+    low, high = (None if found[key] is None else float(found[key]) for key in ("low", "high"))
+    if low is not None and high is not None and low > high:
+        raise UsageError(f"--input '{text}': the range {low:g}..{high:g} is empty", hint=FORM)
+    return InputSpec(name=found["name"], dtype=dtype, sizes=tuple(sizes), axes=axes, low=low, high=high)
+
+
+def example_call(
+    specs: Iterable[InputSpec], model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, dict[int, str]]]:
+    """Put specified inputs into an example call.
+
+    An input whose name is a parameter of the model's forward takes its place; otherwise the inputs are positional, in
+    order, and only where the model came without arguments.
+
+    Returns:
+        args, kwargs and the named axes.
+
+    Raises:
+        UsageError: two specifications of one name, or names that cannot be placed.
+    """
+    import inspect
+
+    given: dict[str, Any] = {}
+    axes: dict[str, dict[int, str]] = {}
+    for seed, spec in enumerate(specs):
+        if spec.name in given:
+            raise UsageError(f"--input names '{spec.name}' twice")
+        given[spec.name] = spec.tensor(seed)
+        if spec.axes:
+            axes[spec.name] = dict(spec.axes)
+    if not given:
+        return args, dict(kwargs), axes
+    signature = inspect.signature(getattr(model, "forward", model))
+    placeable = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    unknown = [name for name in given if name not in placeable]
+    if not unknown:
+        bound = signature.bind_partial(*args, **kwargs)
+        bound.arguments.update(given)
+        ordered = inspect.BoundArguments(
+            signature,
+            type(bound.arguments)(
+                (name, bound.arguments[name]) for name in signature.parameters if name in bound.arguments
+            ),
+        )
+        return ordered.args, ordered.kwargs, axes
+    if args or kwargs or any(name in placeable for name in given):
+        raise UsageError(
+            f"the model has no input '{unknown[0]}'", where="--input", hint=did_you_mean(unknown[0], placeable)
+        )
+    return tuple(given.values()), {}, axes

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fallback pass does with each operator that lowering left in the ATen dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+import onnx_ir as ir
+
+from ..pipeline.errors import UnsupportedOperators
+from ..pipeline.note import Note
+from ..pipeline.origin import origin_of
+from ..pipeline.work import Target
+from .decompose import NotDecomposed, decomposed
+from .dialect import is_dialect_list
+from .lower.emitter import Emitter
+from .lower.graph import WHY_LEFT, discard, lower_node, lowest_opset_for
+from .lower.inexpressible import Inexpressible
+from .lower.session import Session
+
+ATEN_DOMAIN = "org.pytorch.aten"
+CUSTOM_VERSION = 1
+
+# How many places of one operator an error names before it only counts.
+_PLACES_NAMED = 3
+
+# A decomposition of a decomposition of ...: PyTorch's own definitions end after a few steps.
+_DEEPEST = 6
+
+
+def leftovers(graph: ir.Graph) -> list[ir.Node]:
+    """Return the nodes that lowering left, in graph order."""
+    return [node for node in graph if WHY_LEFT in node.meta]
+
+
+def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, decompose: bool) -> None:
+    """Decompose, keep or report every node that lowering left; the graph is changed in place.
+
+    Raises:
+        UnsupportedOperators: the export type keeps nothing and nodes remain.
+    """
+    graph = model.graph
+    left = leftovers(graph)
+    if not left:
+        return
+    session = Session(target.opset, target.custom_opsets, graph)
+    if decompose:
+        left = [node for node in left if not _expanded(graph, node, session, note)]
+    if not left:
+        return
+    if export_type == "onnx":
+        raise _report(left, target)
+    for node in left:
+        if export_type == "fallthrough":
+            _keep(graph, node)
+            note.count("kept as custom operators")
+        else:
+            _write_aten(graph, node)
+            note.count("written as ATen")
+        note.decided(f"kept {_name(node)}", node.meta.pop(WHY_LEFT), node)
+
+
+def _name(node: ir.Node) -> str:
+    name = f"{node.domain}::{node.op_type}"
+    return f"{name}.{node.overload}" if node.overload else name
+
+
+# ---- decomposition ---------------------------------------------------------------------------------------------------
+
+
+class _Stuck(Exception):
+    """A part of a decomposition has neither a lowering nor a decomposition."""
+
+
+def _expanded(graph: ir.Graph, node: ir.Node, session: Session, note: Note) -> bool:
+    """Replace a node by its lowered decomposition; says whether that left nothing in the ATen dialect."""
+    try:
+        made, results = _lowered_parts(node, session, _DEEPEST)
+    except NotDecomposed as reason:
+        note.declined(node, str(reason))
+        return False
+    except _Stuck as part:
+        node.meta[WHY_LEFT] += f"; its decomposition needs {part}"
+        note.declined(node, "its decomposition has no lowering either")
+        return False
+    graph.insert_before(node, made)
+    for old, new in zip(node.outputs, results, strict=True):
+        if new is None:
+            continue
+        if old.dtype is not None and new.dtype != old.dtype:
+            cast: list[ir.Node] = []
+            new = Emitter(session, cast, origin=origin_of(node)).cast(new, old.dtype)
+            graph.insert_before(node, cast)
+        if old.is_graph_output() and (new.producer() is None or new.is_graph_output()):
+            identity = ir.node("Identity", [new])
+            graph.insert_before(node, identity)
+            identity.outputs[0].type = new.type
+            new = identity.outputs[0]
+        if old.shape is not None and new.producer() is not None:
+            new.shape = old.shape
+        if old.is_graph_output():
+            new.name = old.name
+        session.values[old] = new
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    _remove(graph, node)
+    note.count(f"decomposed {_name(node)}")
+    return True
+
+
+def _lowered_parts(node: ir.Node, session: Session, depth: int) -> tuple[list[ir.Node], list[ir.Value | None]]:
+    """Return the lowered nodes of a node's decomposition and what its outputs become; parts may be expanded again."""
+    parts = decomposed(node, session)
+    made: list[ir.Node] = []
+    try:
+        for part in parts.nodes:
+            if is_dialect_list(part):
+                continue
+            try:
+                nodes, results = lower_node(session, part)
+            except Inexpressible as reason:
+                if depth == 0:
+                    raise _Stuck(f"{_name(part)}: {reason.why}") from reason
+                try:
+                    nodes, results = _lowered_parts(part, session, depth - 1)
+                except NotDecomposed as none:
+                    raise _Stuck(f"{_name(part)}: {reason.why}") from none
+            made.extend(nodes)
+            session.values.update(zip(part.outputs, results, strict=False))
+        return made, [session.values.get(output, output) for output in parts.outputs]
+    except _Stuck:
+        discard(made)
+        raise
+    finally:
+        discard(parts.nodes)
+
+
+def _remove(graph: ir.Graph, node: ir.Node) -> None:
+    lists = [value.producer() for value in node.inputs if value is not None and is_dialect_list(value.producer())]
+    graph.remove(node, safe=True)
+    for built in lists:
+        if built is not None and built.graph is graph and not built.outputs[0].uses():
+            graph.remove(built, safe=True)
+
+
+# ---- kept operators --------------------------------------------------------------------------------------------------
+
+
+def _stated_attributes(node: ir.Node) -> list[ir.Attr]:
+    return [attribute for attribute in node.attributes.values() if attribute.type != ir.AttributeType.UNDEFINED]
+
+
+def _replace(graph: ir.Graph, node: ir.Node, domain: str, op_type: str, attributes: Iterable[ir.Attr]) -> None:
+    made = ir.Node(domain, op_type, node.inputs, attributes, num_outputs=len(node.outputs))
+    made.meta.update(node.meta)
+    made.meta.pop(WHY_LEFT, None)
+    for old, new in zip(node.outputs, made.outputs, strict=True):
+        new.name, new.type, new.shape = old.name, old.type, old.shape
+    graph.insert_before(node, made)
+    ir.convenience.replace_all_uses_with(node.outputs, made.outputs, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+    graph.opset_imports.setdefault(domain, CUSTOM_VERSION)
+    for value in made.inputs:
+        built = value.producer() if value is not None else None
+        if is_dialect_list(built) and built is not None:
+            graph.opset_imports.setdefault(built.domain, CUSTOM_VERSION)
+
+
+def _keep(graph: ir.Graph, node: ir.Node) -> None:
+    """Keep a node as a custom operator of its own domain, its overload as an attribute."""
+    attributes = _stated_attributes(node)
+    if node.overload:
+        attributes.append(ir.AttrString("overload_name", node.overload))
+    _replace(graph, node, node.domain, node.op_type, attributes)
+
+
+def _write_aten(graph: ir.Graph, node: ir.Node) -> None:
+    """Write a node as ``org.pytorch.aten::ATen``, the operator and its overload as attributes."""
+    operator = node.op_type if node.domain == "aten" else f"{node.domain}::{node.op_type}"
+    attributes = [
+        ir.AttrString("operator", operator),
+        ir.AttrString("overload_name", node.overload),
+        *_stated_attributes(node),
+    ]
+    _replace(graph, node, ATEN_DOMAIN, "ATen", attributes)
+
+
+# ---- the report ------------------------------------------------------------------------------------------------------
+
+
+@attrs.define
+class _Missing:
+    name: str
+    why: str
+    lowest: int | None
+    places: list[str]
+
+
+def _report(left: Sequence[ir.Node], target: Target) -> UnsupportedOperators:
+    missing: dict[tuple[str, str], _Missing] = {}
+    for node in left:
+        why = node.meta[WHY_LEFT]
+        key = (_name(node), why)
+        if key not in missing:
+            missing[key] = _Missing(key[0], why, lowest_opset_for(node, target.opset, target.custom_opsets), [])
+        origin = origin_of(node)
+        missing[key].places.append(str(origin) if origin is not None else "an unknown place")
+    lines = []
+    for entry in sorted(missing.values(), key=lambda item: (-len(item.places), item.name)):
+        times = "once" if len(entry.places) == 1 else f"{len(entry.places)} times"
+        lines.append(f"  {entry.name}, {times}: {entry.why}")
+        distinct = list(dict.fromkeys(entry.places))
+        shown = "; ".join(distinct[:_PLACES_NAMED])
+        more = f"; and {len(distinct) - _PLACES_NAMED} more" if len(distinct) > _PLACES_NAMED else ""
+        lines.append(f"    in {shown}{more}")
+        lines.append(
+            f"    lowest opset that can: {entry.lowest}" if entry.lowest else "    no opset that this onnx knows can"
+        )
+    names = sorted({entry.name for entry in missing.values()})
+    count = len(names)
+    what = f"{count} operator{'s' if count > 1 else ''} cannot be expressed at opset {target.opset}:\n"
+    lowest = [entry.lowest for entry in missing.values()]
+    if all(lowest):
+        hint = f"opset_version={max(opset or 0 for opset in lowest)} (the lowest that can write all of them)"
+    else:
+        hint = (
+            f'register a lowering with @lading.lowers("{names[0]}"), or keep the operators with '
+            "operator_export_type ONNX_FALLTHROUGH or ONNX_ATEN_FALLBACK"
+        )
+    return UnsupportedOperators(what + "\n".join(lines), hint=hint)

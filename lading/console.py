@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
+
+from .pipeline.render import event_line
 
 if TYPE_CHECKING:
     from .exported import Exported
 
-_WORDS = {"pass.applied": "applied", "pass.unchanged": "unchanged", "pass.failed": "failed"}
+_STYLES = {"pass.unchanged": "dim", "pass.skipped": "dim", "pass.failed": "bold red", "group.finished": "dim"}
 
 
 def plural(count: int, word: str) -> str:
@@ -37,51 +39,38 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._steps = 0
-        self._status: Any = None
-        self._begun = time.monotonic()
+        self._status: Status | None = None
 
     def __call__(self, event: Mapping[str, Any]) -> None:
+        """Show one event."""
         kind = event["event"]
         if kind == "run.started":
             self._steps = event["steps"]
-            target = event["target"]["opset"]
-            self._console.print(
-                f"[bold]{event['model'].get('class', 'model')}[/] with recipe [bold]{event['recipe']}[/], opset {target}"
-            )
-        elif kind == "pass.started":
+        if kind == "pass.started":
             self._begin(event)
-        elif kind in _WORDS:
-            self._end()
-            self._console.print(self._line(event))
-            for warning in event.get("warnings") or ():
-                self._console.print(Text(f"  warning: {warning['message']}", style="yellow"))
-        elif kind == "run.finished":
-            self._end()
+            return
+        line = event_line(event)
+        if line is not None:
+            self.close()
+            self._console.print(Text(line.rstrip(), style=_STYLES.get(kind, "")))
+        for warning in event.get("warnings") or ():
+            self._console.print(Text(f"          warning: {warning['message']}", style="yellow"))
 
-    def _begin(self, event: Mapping[str, Any]) -> None:
-        if self._console.is_terminal and self._status is None:
-            self._status = self._console.status(self._place(event))
-            self._status.start()
-
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Take the live line away."""
         if self._status is not None:
             self._status.stop()
             self._status = None
 
-    def _place(self, event: Mapping[str, Any]) -> str:
-        index = event.get("index")
-        place = f"{index:>2}/{self._steps}" if index is not None else "     "
-        return f"{place} {event['step']}"
-
-    def _line(self, event: Mapping[str, Any]) -> Text:
-        kind = event["event"]
-        before, after = (event.get("delta") or {}).get("nodes") or (0, 0)
-        change = f"{before} -> {after} nodes" if before != after else plural(after, "node")
-        style = {"pass.applied": "green", "pass.unchanged": "dim", "pass.failed": "bold red"}[kind]
-        line = Text(f"{self._place(event):<26}", style=style)
-        line.append(f"{_WORDS[kind]:<10}", style=style)
-        line.append(f"{event.get('ms') or 0:>8.1f} ms   {change}", style="dim" if kind == "pass.unchanged" else "")
-        return line
+    def _begin(self, event: Mapping[str, Any]) -> None:
+        if not self._console.is_terminal:
+            return
+        text = f"{event['index']}/{self._steps} {event['step']}"
+        if self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
 
 
 def print_summary(console: Console, exported: Exported, seconds: float, log: str | None) -> None:

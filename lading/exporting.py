@@ -17,10 +17,10 @@ from .pipeline.errors import UsageError, did_you_mean
 from .pipeline.plan import make_plan
 from .pipeline.recipe import load_recipe
 from .pipeline.registry import Registry
+from .pipeline.reproduce import FolderReproducer
 from .pipeline.resolve import resolve
 from .pipeline.run import run_plan, target_of
 from .pipeline.work import Work
-from .reproducer import ReproducerFolder
 
 _TRAINING_MODES = {"EVAL": "eval", "PRESERVE": "preserve", "TRAINING": "train", "TRAIN": "train"}
 _EXPORT_TYPES = {
@@ -208,7 +208,7 @@ def export(
     with contextlib.ExitStack() as stack:
         if log is not None:
             sinks.append(stack.enter_context(JsonLines(log)))
-        writer = None if reproducer is None else ReproducerFolder(reproducer)
+        writer = None if reproducer is None else FolderReproducer(reproducer)
         events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer)
     return Exported(work=work, plan=plan, events=events)
 

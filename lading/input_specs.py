@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -85,22 +86,27 @@ def parse_input(text: str) -> InputSpec:
     return InputSpec(name=found["name"], dtype=dtype, sizes=tuple(sizes), axes=axes, low=low, high=high)
 
 
+@attrs.frozen
+class ExampleCall:
+    """How the model is called, which axes are free, and what the inputs are called where they have no names yet."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    axes: dict[str, dict[int, str]]
+    input_names: tuple[str, ...] | None = None
+
+
 def example_call(
     specs: Iterable[InputSpec], model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, dict[int, str]]]:
+) -> ExampleCall:
     """Put specified inputs into an example call.
 
     An input whose name is a parameter of the model's forward takes its place; otherwise the inputs are positional, in
     order, and only where the model came without arguments.
 
-    Returns:
-        args, kwargs and the named axes.
-
     Raises:
         UsageError: two specifications of one name, or names that cannot be placed.
     """
-    import inspect
-
     given: dict[str, Any] = {}
     axes: dict[str, dict[int, str]] = {}
     for seed, spec in enumerate(specs):
@@ -110,7 +116,7 @@ def example_call(
         if spec.axes:
             axes[spec.name] = dict(spec.axes)
     if not given:
-        return args, dict(kwargs), axes
+        return ExampleCall(args, dict(kwargs), axes)
     signature = inspect.signature(getattr(model, "forward", model))
     placeable = [
         parameter.name
@@ -127,9 +133,9 @@ def example_call(
                 (name, bound.arguments[name]) for name in signature.parameters if name in bound.arguments
             ),
         )
-        return ordered.args, ordered.kwargs, axes
+        return ExampleCall(ordered.args, ordered.kwargs, axes)
     if args or kwargs or any(name in placeable for name in given):
         raise UsageError(
             f"the model has no input '{unknown[0]}'", where="--input", hint=did_you_mean(unknown[0], placeable)
         )
-    return tuple(given.values()), {}, axes
+    return ExampleCall(tuple(given.values()), {}, axes, tuple(given))

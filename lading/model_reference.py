@@ -67,7 +67,9 @@ def load_model(reference: str) -> NamedModel:
         ) from error
     model, args, kwargs = _parts(made, reference)
     axes = getattr(factory, "dynamic_axes", None)
-    return NamedModel(factory=lambda: _parts(factory(), reference)[0], model=model, args=args, kwargs=kwargs, dynamic_axes=axes)
+    return NamedModel(
+        factory=lambda: _parts(factory(), reference)[0], model=model, args=args, kwargs=kwargs, dynamic_axes=axes
+    )
 
 
 def _is_module(thing: Any) -> bool:
@@ -136,5 +138,6 @@ def _module_from_file(path: Path) -> ModuleType:
 def _import_failed(place: str, error: Exception) -> UsageError:
     line = traceback.extract_tb(error.__traceback__)[-1]
     return UsageError(
-        f"{place} cannot be imported: {type(error).__name__}: {error}", where=f"{Path(line.filename).name}:{line.lineno}"
+        f"{place} cannot be imported: {type(error).__name__}: {error}",
+        where=f"{Path(line.filename).name}:{line.lineno}",
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,26 @@ class Exported:
         """The names of the outputs, in order."""
         return [value.name or "" for value in self.model.graph.outputs]
 
+    def to_dict(self) -> dict[str, Any]:
+        """What came out, as plain data for JSON."""
+        graph = self.model.graph
+        operators = Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in graph)
+        return {
+            "path": self.path,
+            "bytes": self.bytes,
+            "recipe": self.plan.recipe.name,
+            "recipe_hash": self.plan.recipe.hash,
+            "opset": self.opset,
+            "ir_version": self.model.ir_version,
+            "nodes": sum(operators.values()),
+            "operators": dict(sorted(operators.items())),
+            "inputs": [_described(value) for value in graph.inputs],
+            "outputs": [_described(value) for value in graph.outputs],
+            "axes": {name: {str(axis): symbol for axis, symbol in axes.items()} for name, axes in self.axes.items()},
+            "warnings": self.warnings,
+            "verification": None if self.verification is None else self.verification.to_dict(),
+        }
+
     def save(self, file: str | os.PathLike[str] | Any, **options: Any) -> None:
         """Write the model to a path or a binary file object, all or nothing.
 
@@ -153,6 +174,11 @@ class Exported:
                 source = self.model_proto.SerializeToString()
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         return self._session
+
+
+def _described(value: ir.Value) -> dict[str, Any]:
+    dims = None if value.shape is None else [dim if isinstance(dim, int) else dim.value for dim in value.shape]
+    return {"name": value.name, "dtype": None if value.dtype is None else value.dtype.name.lower(), "shape": dims}
 
 
 def _flat(values: Sequence[Any]) -> list[Any]:

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+PYTHON ?= python
+
+.DEFAULT_GOAL := help
+.PHONY: help install test check format golden tables bench clean
+
+help: ## Show these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: ## Install lading in place, with all that development needs
+	$(PYTHON) -m pip install -c constraints.txt -e '.[test]'
+
+test: ## Run the tests on two processes
+	$(PYTHON) -m pytest -n 2 -q
+
+check: ## Lint, check formatting and types
+	ruff check .
+	ruff format --check .
+	$(PYTHON) -m mypy
+
+format: ## Format the code and mend what the linter can mend
+	ruff format .
+	ruff check --fix .
+
+golden: ## Write the golden plans anew; read the difference before committing it
+	$(PYTHON) -m pytest -q tests/pipeline --golden
+
+tables: ## Write the generated tables of the documentation anew
+	$(PYTHON) docs/tables.py
+
+bench: ## Measure exports against both stock exporters and write benchmarks/README.md
+	$(PYTHON) benchmarks/export_speed.py --write
+	$(PYTHON) benchmarks/scaling.py --write
+
+clean: ## Remove what building and testing leave
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

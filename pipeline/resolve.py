@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import attrs
 
 from .declare import OPTION_METADATA, PassDeclaration, declaration_of
-from .errors import LadingError, PlanError, RecipeError, did_you_mean
+from .errors import LadingError, PlanError, RecipeError, did_you_mean, near_miss
 from .plain import to_plain, toml_key, toml_value
 from .recipe import (
     LATEST,
@@ -347,8 +347,15 @@ def _make(step: str, pass_class: Any, settings: Mapping[str, Setting], where: st
         raise
     except (ValueError, TypeError) as error:
         message = str(error)
-        place = next((setting.where for key, setting in settings.items() if message.startswith(f"{key} ")), where)
-        raise RecipeError(f"{step}.{message}" if place != where else f"{step}: {message}", where=place) from error
+        option = next((key for key in settings if message.startswith(f"{key} ")), None)
+        if option is None:
+            raise RecipeError(f"{step}: {message}", where=where) from error
+        setting = settings[option]
+        declared = getattr(attrs.fields(pass_class), option).metadata.get(OPTION_METADATA)
+        choices = [choice for choice in (declared and declared.choices) or () if isinstance(choice, str)]
+        near = near_miss(setting.value, choices) if isinstance(setting.value, str) else None
+        hint = None if near is None else f"did you mean '{near}'?"
+        raise RecipeError(f"{step}.{message}", where=setting.where, hint=hint) from error
 
 
 def _resolve_group(group: str, table: Table, steps: Mapping[str, ResolvedStep]) -> ResolvedGroup:

@@ -96,13 +96,17 @@ def lowered(model: ir.Model, opset: int) -> onnx.ModelProto:
 
 
 def _name(graph: ir.Graph) -> None:
-    taken = {value.name for value in (*graph.inputs, *graph.outputs)} | set(graph.initializers)
+    settled = {*graph.inputs, *graph.outputs}
+    taken = {value.name for value in settled} | set(graph.initializers)
     count = 0
     for node in ir.traversal.RecursiveGraphIterator(graph):
         for output in node.outputs:
-            if output.name in (None, "") or (output.name in taken and not output.is_graph_output()):
+            if output in settled:
+                continue
+            if output.name in (None, "") or output.name in taken:
                 count += 1
                 output.name = f"v{count}"
+            taken.add(output.name)
 
 
 def run(proto: onnx.ModelProto, feeds: Sequence[torch.Tensor]) -> list[np.ndarray]:

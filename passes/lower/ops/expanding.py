@@ -206,8 +206,10 @@ def _flipped_by_index(op: Emitter, x: ir.Value, axes: Sequence[int]) -> ir.Value
     for axis in sorted({axis % rank for axis in axes}) if rank else []:
         size = op.dim(x, axis)
         if size is None:
-            raise op.cannot("an axis of free size can be reversed only from opset 10 on")
-        if size > 1:
+            length = op.scalar(op.size(x, axis))
+            last = op.Sub(length, op.i64(1))
+            x = op.Gather(x, op.Sub(last, op.Range(op.i64(0), length, op.i64(1))), axis=axis)
+        elif size > 1:
             x = op.Gather(x, op.i64(list(reversed(range(size)))), axis=axis)
     return x
 

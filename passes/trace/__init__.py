@@ -1,1 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The pass that captures the model as an ATen-dialect graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lading.passes.trace.strategies import NAMES
+from lading.pipeline.declare import a_pass, option
+from lading.pipeline.facts import Fact
+
+if TYPE_CHECKING:
+    from lading.passes.trace.capture import Capture
+    from lading.pipeline.note import Note
+    from lading.pipeline.work import Work
+
+
+@a_pass("trace", requires=(Fact.ARGUMENTS,), provides=(Fact.GRAPH,))
+class Trace:
+    """Capture the model as a graph of ATen operators.
+
+    The model runs once, on tensors without data: in-place writes and views become pure operators, composites worth
+    keeping stay whole, dynamic axes stay symbols, and every node knows its module and the user's source line. The
+    model and the state of torch are afterwards what they were.
+
+    What capture decided is recorded: guards on sizes, requested axes that became constants, buffers that the model
+    writes. A branch on the values of a tensor cannot be captured and is an error that quotes the user's line.
+    """
+
+    strategy: str = option("auto", help="How the model is captured.", choices=NAMES)
+
+    def run(self, work: Work, note: Note) -> None:
+        """Provide `Fact.GRAPH` and set the work's model."""
+        from lading.passes.trace import strategies
+
+        arguments = work.need(Fact.ARGUMENTS)
+        name = strategies.for_model(arguments.model) if self.strategy == "auto" else self.strategy
+        work.model, capture = strategies.find(name)(arguments)
+        work.provide(Fact.GRAPH, capture)
+        note.count("nodes", len(work.model.graph))
+        _report(capture, note)
+
+
+def _report(capture: Capture, note: Note) -> None:
+    for special in capture.specialisations:
+        note.decided(
+            "axis fixed",
+            f"the model needs {special.condition}",
+            axis=special.axis,
+            size=special.size,
+            source=special.source,
+        )
+    for guard in capture.guards:
+        if guard.by_user:
+            note.decided(
+                "size decided",
+                "the model's Python asked",
+                condition=guard.condition,
+                outcome=guard.outcome,
+                source=guard.source,
+            )
+    if capture.guards:
+        note.count("guards", len(capture.guards))
+    for name in capture.buffer_writes:
+        note.decided("write to state left out", "a file keeps no state between runs", tensor=name)
+    for name, path in capture.constants.items():
+        if not path:
+            note.count("constants from tensor literals")
+        else:
+            note.decided("tensor attribute made an initializer", "it is neither parameter nor buffer", tensor=name)
+    for path, kind in capture.dropped_outputs.items():
+        note.warned("a member of the model's result is no tensor and no output", path=path, kind=kind)

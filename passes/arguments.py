@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The example call, understood: flat tensor inputs with names and axes, and how to call the model with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from lading.passes.model_state import Mode
+
+if TYPE_CHECKING:
+    import torch
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@attrs.frozen
+class TensorInput:
+    """One tensor of the call.
+
+    Attributes:
+        name: the name of the graph input.
+        tensor: the example.
+        axes: dynamic dimensions (never negative) and the user's names for them.
+        path: where the tensor sits in the call, such as "past.0.key".
+    """
+
+    name: str
+    tensor: torch.Tensor
+    axes: dict[int, str]
+    path: str
+
+
+@attrs.frozen(kw_only=True)
+class Arguments:
+    """The value of `Fact.ARGUMENTS`.
+
+    Attributes:
+        model: the user's model.
+        inputs: the tensors of the call, in the order of the signature.
+        output_names: names for the outputs, from the first on; the rest are named by the structure of the result.
+        parameter_names: names for the weights of the graph, from the first on (input names beyond the inputs).
+        axes_of_outputs: dynamic dimensions of outputs, by output name.
+        baked: what is no tensor and so becomes part of the graph, by path.
+        mode: training mode of the run.
+        rebuild: makes the call from tensors in the order of `inputs`.
+        example_outputs: results given by the caller, or None.
+    """
+
+    model: Any
+    inputs: tuple[TensorInput, ...]
+    output_names: tuple[str, ...] = ()
+    parameter_names: tuple[str, ...] = ()
+    axes_of_outputs: Mapping[str, Mapping[int, str]] = attrs.field(factory=dict)
+    baked: Mapping[str, Any] = attrs.field(factory=dict)
+    mode: Mode = "eval"
+    rebuild: Callable[[Sequence[Any]], Call]
+    example_outputs: Any = None
+
+    def call(self, tensors: Sequence[Any]) -> Call:
+        """Return positional and keyword arguments of the model with `tensors` in the places of the inputs."""
+        return self.rebuild(tensors)
+
+    def eager(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Run the model in PyTorch, in the requested mode, and return its outputs flat, numbers as scalar tensors.
+
+        The model is left as it was: it writes into copies of its buffers.
+        """
+        import torch
+        from lading.passes.model_state import preserved, replaced
+        from lading.passes.trace.outputs import result_leaves
+
+        with preserved(self.model) as state, torch.no_grad():
+            rewrites = state.rewrites_weights()
+            copies: dict[int, torch.Tensor] = {}
+
+            def copied(slot: Any) -> torch.Tensor | None:
+                if slot.kind == "parameter" and not rewrites:
+                    return None
+                copy = copies.get(id(slot.tensor))
+                if copy is None:
+                    copy = copies[id(slot.tensor)] = slot.tensor.detach().clone()
+                return copy
+
+            replaced(state, copied)
+            state.set_mode(self.mode)
+            args, kwargs = self.call([tensor.detach().clone() for tensor in tensors])
+            kept, _ = result_leaves(self.model(*args, **kwargs))
+            return [leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf) for _, leaf in kept]

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a user's model and leaving it, and torch, exactly as they were."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import attrs
+import torch
+
+Mode = Literal["eval", "preserve", "train"]
+
+_CONTAINERS = frozenset({list, dict, set, OrderedDict, defaultdict, deque})
+_PLAIN = frozenset({bool, int, float, str, type(None), type, torch.Size, torch.dtype, torch.device, tuple})
+
+
+@attrs.frozen
+class Slot:
+    """One place in a model that holds a tensor: a parameter, a buffer or a plain attribute.
+
+    `path` is the dotted name, for parameters and buffers that of `state_dict`.
+    """
+
+    path: str
+    kind: Literal["parameter", "buffer", "attribute"]
+    holder: dict[str, Any]
+    key: str
+    tensor: torch.Tensor
+
+
+class ModelState:
+    """The tensors, flags and attributes of a module tree, to look at and to put back.
+
+    Everything directly on the modules is covered: parameters, buffers, training flags, hooks, plain attributes, and
+    the members of lists, dicts and sets held in attributes.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.slots: list[Slot] = []
+        self.paths: dict[int, str] = {}
+        """Dotted path of each module, by `id`; the first name wins where a module is used twice."""
+        self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._containers: list[tuple[Any, Any]] = []
+        self._modules: list[torch.nn.Module] = []
+        if not isinstance(model, torch.nn.Module):
+            return
+        for path, module in model.named_modules():
+            self._modules.append(module)
+            self.paths[id(module)] = path
+            self._read(f"{path}." if path else "", module)
+
+    def _read(self, prefix: str, module: torch.nn.Module) -> None:
+        attributes = vars(module)
+        self._attributes.append((attributes, dict(attributes)))
+        holders: tuple[tuple[Literal["parameter", "buffer"], dict[str, Any]], ...] = (
+            ("parameter", attributes.get("_parameters", {})),
+            ("buffer", attributes.get("_buffers", {})),
+        )
+        for kind, holder in holders:
+            for key, tensor in holder.items():
+                if tensor is not None:
+                    self.slots.append(Slot(prefix + key, kind, holder, key, tensor))
+        for key, value in attributes.items():
+            value_type = type(value)
+            if value_type in _PLAIN:
+                continue
+            if value_type in _CONTAINERS:
+                self._containers.append((value, value.copy()))
+            elif isinstance(value, torch.Tensor):
+                self.slots.append(Slot(prefix + key, "attribute", attributes, key, value))
+
+    def set_mode(self, mode: Mode) -> None:
+        """Put every module into evaluation or training mode; "preserve" leaves each as it is."""
+        if mode != "preserve":
+            training = mode == "train"
+            for module in self._modules:
+                # `train()` is overridden by users (frozen BatchNorm), and what it does then is part of the model.
+                if module.training != training:
+                    break
+            else:
+                return
+            self._modules[0].train(training)
+
+    def rewrites_weights(self) -> bool:
+        """Whether a module has a `train` of its own, which may change weights in place (merged adapters do)."""
+        return any(type(module).train is not torch.nn.Module.train for module in self._modules)
+
+    def named_tensor(self, tensor: torch.Tensor) -> str | None:
+        """Return the path of a tensor that sits in a list, dict or set attribute, or in one of the slots."""
+        for slot in self.slots:
+            if slot.tensor is tensor:
+                return slot.path
+        for attributes, saved in self._attributes:
+            owner = next((module for module in self._modules if vars(module) is attributes), None)
+            prefix = self.paths[id(owner)] if owner is not None else ""
+            for key, value in saved.items():
+                found = _position(value, tensor)
+                if found is not None:
+                    return ".".join(part for part in (prefix, key, found) if part)
+        return None
+
+    def restore(self) -> None:
+        """Put back every attribute, every member of a container and every tensor."""
+        for attributes, saved in self._attributes:
+            if attributes.keys() != saved.keys():
+                for key in attributes.keys() - saved.keys():
+                    del attributes[key]
+            for key, value in saved.items():
+                if attributes.get(key, self) is not value:
+                    attributes[key] = value
+        for container, saved in self._containers:
+            if len(container) != len(saved) or not _same_members(container, saved):
+                container.clear()
+                if isinstance(container, (list, deque)):
+                    container.extend(saved)
+                else:
+                    container.update(saved)
+        for slot in self.slots:
+            slot.holder[slot.key] = slot.tensor
+
+
+def _same_members(left: Any, right: Any) -> bool:
+    if isinstance(left, dict):
+        return all(key is other and left[key] is right[key] for key, other in zip(left, right, strict=True))
+    if isinstance(left, set):
+        return left == right
+    return all(a is b for a, b in zip(left, right, strict=True))
+
+
+def _position(value: Any, tensor: torch.Tensor) -> str | None:
+    if isinstance(value, (list, tuple, deque)):
+        return next((str(index) for index, member in enumerate(value) if member is tensor), None)
+    if isinstance(value, dict):
+        return next((str(key) for key, member in value.items() if member is tensor), None)
+    return None
+
+
+@contextlib.contextmanager
+def preserved(model: Any) -> Iterator[ModelState]:
+    """Open a context after which the model and torch are what they were.
+
+    Restored, whatever happens inside: training flags module by module, which tensors the model holds, attributes,
+    containers in attributes, the state of torch's random generator, grad mode and the default dtype.
+    Values written in place *into* a tensor are not undone: swap the tensors first (`replaced`), and set the mode
+    after that, for some modules rewrite their weights when the mode changes.
+    """
+    state = ModelState(model)
+    random_state = torch.get_rng_state()
+    dtype = torch.get_default_dtype()
+    grad = torch.is_grad_enabled()
+    try:
+        yield state
+    finally:
+        state.restore()
+        if torch.get_default_dtype() is not dtype:
+            torch.set_default_dtype(dtype)
+        if torch.is_grad_enabled() is not grad:
+            torch.set_grad_enabled(grad)
+        torch.set_rng_state(random_state)
+
+
+def replaced(state: ModelState, replacement: Callable[[Slot], torch.Tensor | None]) -> None:
+    """Put `replacement(slot)` in the place of each tensor of the model for which it is not None.
+
+    One tensor in several places (tied weights) is asked for once for each place.
+    """
+    for slot in state.slots:
+        stand_in = replacement(slot)
+        if stand_in is not None:
+            slot.holder[slot.key] = stand_in

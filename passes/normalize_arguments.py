@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pass that understands the example call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lading.pipeline.declare import a_pass, option
+from lading.pipeline.facts import Fact
+
+if TYPE_CHECKING:
+    from lading.pipeline.note import Note
+    from lading.pipeline.work import Work
+
+
+@a_pass("normalize-arguments", provides=(Fact.ARGUMENTS,))
+class NormalizeArguments:
+    """Bind the example arguments to the model's signature.
+
+    Takes every form of `args` that the classic exporter took: a tensor; a tuple; a tuple whose last element is a dict
+    of keyword arguments; a trailing `{}` to say that the dict before it is positional; tuples, lists, dicts and
+    dataclasses inside. Tensors become named inputs in the order of the signature, everything else is baked in and
+    recorded. Axes are given by input name: `{"x": {0: "batch"}}`, or `{"x": [0]}` for the name `x_dynamic_axes_1`.
+    One name on several axes says that they are equal.
+
+    An argument that does not fit the signature, a name or an axis that does not exist is an error, never left out.
+    """
+
+    training: str = option(
+        "eval",
+        help="Mode of the model while it is captured: eval, train, or preserve for each module as it is.",
+        choices=("eval", "preserve", "train"),
+    )
+    input_names: Sequence[str] = option(
+        (), help="Names for the inputs, in the order of the signature; further ones name parameters."
+    )
+    output_names: Sequence[str] = option((), help="Names for the outputs, in order.")
+    dynamic_axes: Mapping[str, Any] = option(
+        {}, help="Dynamic axes by input or output name: {axis = name}, or a list of axes that get automatic names."
+    )
+    example_outputs: Any = option(None, help="Outputs of the model for the example, if known.", in_recipe=False)
+
+    def run(self, work: Work, note: Note) -> None:
+        """Provide `Fact.ARGUMENTS`."""
+        from lading.passes.binding import bind_arguments
+
+        arguments = bind_arguments(
+            work.request,
+            input_names=tuple(self.input_names),
+            output_names=tuple(self.output_names),
+            dynamic_axes=self.dynamic_axes,
+            mode=self.training,
+            example_outputs=self.example_outputs,
+        )
+        work.provide(Fact.ARGUMENTS, arguments)
+        note.count("inputs", len(arguments.inputs))
+        axes = {name for item in arguments.inputs for name in item.axes.values()}
+        if axes:
+            note.count("dynamic axes", len(axes))
+        for path, value in arguments.baked.items():
+            if value is not None:
+                note.decided("argument baked in", "it is not a tensor", argument=path, value=_shown(value))
+        if self.training == "eval" and getattr(arguments.model, "training", False):
+            note.warned("the model is in training mode and is exported for inference", training=self.training)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller asks to have exported; everything else of the classic signature is an override of a recipe value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import Any, BinaryIO
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """One model, the example call that shows how it is used, and where the file goes.
+
+    Attributes:
+        model: a `torch.nn.Module` or any other callable.
+        args: the example arguments in any form that the classic `torch.onnx.export` takes.
+        kwargs: further keyword arguments of the call, or None.
+        file: a path, a writable binary file object, or None to keep the result in memory.
+        metadata: what the file is to say of its making (recipe, hash, versions), as metadata properties.
+        reload: makes the model anew (a factory), for checks that want a second copy; None when there is none.
+    """
+
+    model: Any
+    args: Any = ()
+    kwargs: Mapping[str, Any] | None = None
+    file: str | PathLike[str] | BinaryIO | None = None
+    reload: Callable[[], Any] | None = None
+    metadata: Mapping[str, str] = attrs.field(factory=dict)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every private name of PyTorch that capture leans on, in one place.
+
+PyTorch has no public interface for fake tensors, functionalization or symbolic shapes, so capture uses what
+`torch.export` itself is built from. Nothing else in lading touches these names: when a release of PyTorch moves one,
+:func:`missing` names it, and this module is where it is put right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+SYMBOLS: tuple[tuple[str, str], ...] = (
+    ("torch", "_disable_functionalization"),
+    ("torch", "_enable_functionalization"),
+    ("torch", "_from_functional_tensor"),
+    ("torch", "_is_functional_tensor"),
+    ("torch", "_sync"),
+    ("torch", "_to_functional_tensor"),
+    ("torch._C", "DispatchKey.Functionalize"),
+    ("torch._C", "DispatchKeySet"),
+    ("torch._C", "_ExcludeDispatchKeyGuard"),
+    ("torch._C", "_VariableFunctions.linear"),
+    ("torch._C", "_functorch.peek_interpreter_stack"),
+    ("torch._C", "_nn.linear"),
+    ("torch._decomp", "decomposition_table"),
+    ("torch._dynamo.source", "ConstantSource"),
+    ("torch._ops", "OpOverload"),
+    ("torch._subclasses.fake_tensor", "DataDependentOutputException"),
+    ("torch._subclasses.fake_tensor", "DynamicOutputShapeException"),
+    ("torch._subclasses.fake_tensor", "FakeTensor"),
+    ("torch._subclasses.fake_tensor", "FakeTensorMode"),
+    ("torch._subclasses.fake_tensor", "FakeTensorMode.dispatch"),
+    ("torch.compiler", "_is_compiling_flag"),
+    ("torch.compiler", "_is_exporting_flag"),
+    ("torch.fx.experimental.symbolic_shapes", "DimDynamic.DYNAMIC"),
+    ("torch.fx.experimental.symbolic_shapes", "GuardOnDataDependentSymNode"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv._refine_ranges"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_symbol"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_symintnode"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.evaluate_expr"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.replace"),
+    ("torch.onnx._internal.exporter._flags", "_is_onnx_exporting"),
+    ("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS.in_onnx_export"),
+    ("torch.utils._python_dispatch", "TorchDispatchMode"),
+    ("torch.utils._pytree", "SUPPORTED_NODES"),
+    ("torch.utils._sympy.functions", "CeilToInt"),
+    ("torch.utils._sympy.functions", "CleanDiv"),
+    ("torch.utils._sympy.functions", "FloatPow"),
+    ("torch.utils._sympy.functions", "FloatTrueDiv"),
+    ("torch.utils._sympy.functions", "FloorDiv"),
+    ("torch.utils._sympy.functions", "FloorToInt"),
+    ("torch.utils._sympy.functions", "IntTrueDiv"),
+    ("torch.utils._sympy.functions", "Max"),
+    ("torch.utils._sympy.functions", "Min"),
+    ("torch.utils._sympy.functions", "Mod"),
+    ("torch.utils._sympy.functions", "ModularIndexing"),
+    ("torch.utils._sympy.functions", "PowByNatural"),
+    ("torch.utils._sympy.functions", "PythonMod"),
+    ("torch.utils._sympy.functions", "RoundToInt"),
+    ("torch.utils._sympy.functions", "ToFloat"),
+    ("torch.utils._sympy.functions", "TruncToInt"),
+    ("torch.utils._sympy.functions", "OpaqueUnaryFn_sqrt"),
+    ("torch.utils._sympy.value_ranges", "ValueRanges"),
+)
+"""Module and dotted name of everything private that lading uses."""
+
+
+def find(module: str, dotted: str) -> Any:
+    """Return a private name of PyTorch.
+
+    Raises:
+        AttributeError, ImportError: this release of PyTorch does not have it.
+    """
+    found: Any = importlib.import_module(module)
+    for part in dotted.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def missing(symbols: Sequence[tuple[str, str]] = SYMBOLS) -> list[str]:
+    """Return those private names that the installed PyTorch lacks, as `module.name`."""
+    absent = []
+    for module, dotted in symbols:
+        try:
+            find(module, dotted)
+        except (AttributeError, ImportError):
+            absent.append(f"{module}.{dotted}")
+    return absent
+
+
+# ---- functionalization -----------------------------------------------------------------------------------------------
+
+is_functional: Callable[[torch.Tensor], bool] = torch._is_functional_tensor
+wrap_functional: Callable[[torch.Tensor], torch.Tensor] = torch._to_functional_tensor
+
+_sync = torch._sync
+_inner = torch._from_functional_tensor
+
+_BENEATH = (
+    torch._C.DispatchKeySet(torch._C.DispatchKey.Functionalize)
+    | torch._C.DispatchKeySet(torch._C.DispatchKey.Python)
+    | torch._C.DispatchKeySet(torch._C.DispatchKey.PythonTLSSnapshot)
+)
+
+
+def unwrap_functional(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor inside a functional wrapper, with every pending in-place write applied to it."""
+    _sync(tensor)
+    return _inner(tensor)
+
+
+def beneath_modes() -> Any:
+    """Return a context in which operators reach neither functionalization nor a dispatch mode."""
+    return torch._C._ExcludeDispatchKeyGuard(_BENEATH)
+
+
+@contextlib.contextmanager
+def functionalized() -> Iterator[None]:
+    """Turn in-place writes and views of functional tensors into pure operators while the context is open."""
+    torch._enable_functionalization(reapply_views=True)
+    try:
+        yield
+    finally:
+        torch._disable_functionalization()
+
+
+def inside_transform() -> bool:
+    """Whether a `torch.func` transform (vmap, grad, ...) is running right now."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+# ---- flags that libraries ask for ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def announced_export() -> Iterator[None]:
+    """Let `torch.onnx.is_in_onnx_export`, `torch.compiler.is_compiling` and `is_exporting` answer yes for a while."""
+    exporting = importlib.import_module("torch.onnx._internal.exporter._flags")
+    onnx_globals = find("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS")
+    before = (
+        exporting._is_onnx_exporting,
+        onnx_globals.in_onnx_export,
+        torch.compiler._is_compiling_flag,
+        torch.compiler._is_exporting_flag,
+    )
+    exporting._is_onnx_exporting = True
+    onnx_globals.in_onnx_export = True
+    torch.compiler._is_compiling_flag = True
+    torch.compiler._is_exporting_flag = True
+    try:
+        yield
+    finally:
+        (
+            exporting._is_onnx_exporting,
+            onnx_globals.in_onnx_export,
+            torch.compiler._is_compiling_flag,
+            torch.compiler._is_exporting_flag,
+        ) = before
+
+
+# ---- structure -------------------------------------------------------------------------------------------------------
+
+
+def pytree_node(kind: type) -> Any:
+    """Return PyTorch's registration of a container class, or None."""
+    return find("torch.utils._pytree", "SUPPORTED_NODES").get(kind)
+
+
+# ---- decompositions --------------------------------------------------------------------------------------------------
+
+
+def decomposition_of(overload: Any) -> Callable[..., Any] | None:
+    """Return PyTorch's definition of an operator in terms of others, or None where it has none."""
+    table: dict[Any, Callable[..., Any]] = find("torch._decomp", "decomposition_table")
+    definition = table.get(overload)
+    if definition is None and overload._can_decompose():
+        definition = overload.decompose
+    return definition
+
+
+def keyword_only_names(overload: Any) -> frozenset[str]:
+    """Return the names of an operator's keyword-only arguments."""
+    return frozenset(argument.name for argument in overload._schema.arguments if argument.kwarg_only)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a capture leaves behind beside the graph: decisions, writes to state, and what could not stay free."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+@attrs.frozen
+class Specialisation:
+    """A requested dynamic axis that capture had to fix: its name, the size, the condition and the user's line."""
+
+    axis: str
+    size: int
+    condition: str
+    source: str
+
+
+@attrs.frozen
+class Guard:
+    """A decision that was taken on a symbolic size.
+
+    Attributes:
+        condition: the expression that was asked for, over the user's axis names.
+        outcome: the answer, which the graph relies on.
+        source: "path.py:line" of the user's code that was running.
+        by_user: the user's own Python asked (an `if`, an `int()`), not an operator of PyTorch's.
+    """
+
+    condition: str
+    outcome: bool | int | float
+    source: str
+    by_user: bool
+
+
+@attrs.frozen(kw_only=True)
+class Capture:
+    """The value of `Fact.GRAPH`.
+
+    Attributes:
+        strategy: the name of the strategy that captured the model.
+        specialisations: requested axes that are constants in this graph.
+        guards: decisions on symbolic sizes.
+        buffer_writes: for each buffer or tensor attribute that the model writes, by name, the value written last.
+        constants: initializers that are neither parameter nor buffer: path or made-up name, by initializer name.
+        tied: further `state_dict` names of a parameter or buffer, by initializer name.
+        dropped_outputs: members of the result that are no tensors and no numbers, path to type name.
+        axes: the names of the dynamic axes and the size that each had in the example.
+        seconds: how long capture took.
+    """
+
+    strategy: str
+    specialisations: tuple[Specialisation, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    buffer_writes: dict[str, ir.Value] = attrs.field(factory=dict)
+    constants: dict[str, str] = attrs.field(factory=dict)
+    tied: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    dropped_outputs: dict[str, str] = attrs.field(factory=dict)
+    axes: dict[str, int] = attrs.field(factory=dict)
+    seconds: float = 0.0
+    details: dict[str, Any] = attrs.field(factory=dict)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model's result as the named outputs of a graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+import torch
+from lading.passes import structure, torch_private
+from lading.pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from lading.passes.arguments import Arguments
+    from lading.passes.trace.recorder import Recorder
+
+_NUMBERS = (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
+
+
+def result_leaves(result: Any) -> tuple[list[tuple[str, Any]], dict[str, str]]:
+    """Split a model's result into what can be an output (tensors and numbers) and the rest, path to type name.
+
+    None is neither: an absent member of a result is no output.
+    """
+    kept: list[tuple[str, Any]] = []
+    dropped: dict[str, str] = {}
+    for path, leaf in structure.leaves(result):
+        if isinstance(leaf, (torch.Tensor, *_NUMBERS)):
+            kept.append((path, leaf))
+        elif leaf is not None:
+            dropped[path] = type(leaf).__name__
+    return kept, dropped
+
+
+class Outputs:
+    """The outputs of a recorded graph: their values, named and in order.
+
+    Raises:
+        UsageError: more names were given than the model has outputs.
+    """
+
+    def __init__(self, result: Any, recorder: Recorder, arguments: Arguments) -> None:
+        self.values: list[ir.Value] = []
+        kept, self.dropped = result_leaves(result)
+        names = _names([path for path, _ in kept], arguments)
+        inputs = {id(value) for value in recorder.graph_inputs}
+        taken: set[int] = set()
+        for (_, leaf), name in zip(kept, names, strict=True):
+            value = self._value(leaf, recorder)
+            if id(value) in inputs or id(value) in taken or value.const_value is not None or value.producer() is None:
+                value = recorder.alias(value)
+            taken.add(id(value))
+            value.name = name
+            self.values.append(value)
+
+    @staticmethod
+    def _value(leaf: Any, recorder: Recorder) -> ir.Value:
+        if isinstance(leaf, torch.Tensor):
+            return recorder.value_of(
+                torch_private.unwrap_functional(leaf) if torch_private.is_functional(leaf) else leaf
+            )
+        if isinstance(leaf, (bool, int, float)):
+            return recorder.number(leaf)
+        return recorder.value_of(leaf)
+
+
+def _names(paths: list[str], arguments: Arguments) -> list[str]:
+    given = arguments.output_names
+    if len(given) > len(paths):
+        raise UsageError(
+            f"{len(given)} output names were given, and the model has {len(paths)} outputs",
+            where="output_names: " + ", ".join(given),
+            hint=f"name at most {len(paths)}: {', '.join(path or 'the result' for path in paths)}",
+        )
+    taken = {item.name for item in arguments.inputs} | set(given)
+    names = list(given)
+    for path in paths[len(given) :]:
+        name = path
+        if not path or path[0].isdigit() or path in taken:
+            name = f"output.{path}" if path else "output"
+        unique, count = name, 0
+        while unique in taken:
+            count += 1
+            unique = f"{name}_{count}"
+        taken.add(unique)
+        names.append(unique)
+    return names

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record strategy: one run of the model on fake tensors, each operator written down as it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from lading.passes import torch_private
+from lading.passes.arguments import Arguments
+from lading.passes.model_state import ModelState, Slot, preserved, replaced
+from lading.passes.trace.capture import Capture
+from lading.passes.trace.composites import Composites
+from lading.passes.trace.outputs import Outputs
+from lading.passes.trace.recorder import Recorder, type_of
+from lading.passes.trace.sources import Places
+from lading.passes.trace.symbols import Axes
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+IR_VERSION = 10
+
+
+def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
+    """Capture a model by running it once on fake tensors.
+
+    The model, its buffers and the state of torch are afterwards what they were, also when the run fails.
+
+    Raises:
+        CaptureError: the run needs values that are not known at capture.
+    """
+    start = time.perf_counter()
+    with preserved(arguments.model) as state:
+        run = _Run(arguments, state)
+        run.execute()
+    capture = run.capture(time.perf_counter() - start)
+    return run.model(), capture
+
+
+class _Run:
+    """One recording: the fake tensors that stand for the model's own, and the graph that grows."""
+
+    def __init__(self, arguments: Arguments, state: ModelState) -> None:
+        self.arguments = arguments
+        self.state = state
+        self.axes = Axes()
+        self.fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=self.axes, static_shapes=True)
+        # Cached results pay with static shapes; with symbols, computing the key costs more than it saves.
+        self.fake.cache_enabled = not any(item.axes for item in arguments.inputs)
+        self.places = Places(state.paths, _call.__code__)
+        self.axes.line = self.places.line
+        self.recorder = Recorder(self.fake, self.axes, self.places, self._name_constant)
+        self.constants: dict[str, str] = {}
+        self.tied: dict[str, tuple[str, ...]] = {}
+        self._stand_ins: dict[int, torch.Tensor] = {}
+        self._name_of: dict[int, str] = {}
+        self._written: list[tuple[Slot, torch.Tensor, torch.Tensor]] = []
+
+    # ---- stand-ins ---------------------------------------------------------------------------------------------------
+
+    def _fake_like(self, tensor: torch.Tensor, shape: Sequence[Any] | None = None) -> FakeTensor:
+        if shape is None:
+            meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        else:
+            meta = torch.empty(shape, dtype=tensor.dtype, device="meta")
+        return FakeTensor(self.fake, meta, tensor.device)
+
+    def _stand_in(self, slot: Slot) -> torch.Tensor:
+        """Return what takes a tensor's place in the model: one fake tensor however often the tensor is tied."""
+        tensor = slot.tensor
+        known = self._stand_ins.get(id(tensor))
+        if known is not None:
+            name = self._name_of[id(tensor)]
+            self.tied[name] = (*self.tied.get(name, ()), slot.path)
+            return known
+        fake = self._fake_like(tensor)
+        self.recorder.bind_weight(fake, slot.path, tensor)
+        if slot.kind == "attribute":
+            self.constants[slot.path] = slot.path
+        wrapped = torch_private.wrap_functional(fake)
+        self._stand_ins[id(tensor)] = wrapped
+        self._name_of[id(tensor)] = slot.path
+        self._written.append((slot, wrapped, fake))
+        return wrapped
+
+    def _input(self, item: Any) -> torch.Tensor:
+        if item.axes:
+            shape = [
+                self.axes.axis(item.axes[axis], size) if axis in item.axes else size
+                for axis, size in enumerate(item.tensor.shape)
+            ]
+            fake = self._fake_like(item.tensor, shape)
+            dims: list[Any] = [item.axes.get(axis, size) for axis, size in enumerate(item.tensor.shape)]
+        else:
+            fake = self._fake_like(item.tensor)
+            dims = list(item.tensor.shape)
+        value = ir.Value(name=item.name, type=type_of(item.tensor.dtype), shape=ir.Shape(dims))
+        for axis, name in item.axes.items():
+            self.recorder.arithmetic.read_from(self.axes.symbol(name), value, axis)
+        self.recorder.graph_inputs.append(value)
+        self.recorder.bind(fake, value)
+        return torch_private.wrap_functional(fake)
+
+    def _name_constant(self, tensor: torch.Tensor) -> str:
+        path = self.state.named_tensor(tensor)
+        name = path or f"{self.places.module}.constant".lstrip(".")
+        taken = self.recorder.initializers
+        unique, count = name, 0
+        while unique in taken:
+            count += 1
+            unique = f"{name}_{count}"
+        self.constants[unique] = path or ""
+        return unique
+
+    # ---- the run -----------------------------------------------------------------------------------------------------
+
+    def execute(self) -> None:
+        """Run the model."""
+        replaced(self.state, self._stand_in)
+        tensors = [self._input(item) for item in self.arguments.inputs]
+        args, kwargs = self.arguments.call(tensors)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(torch_private.announced_export())
+            stack.enter_context(self.places.following())
+            stack.enter_context(torch_private.functionalized())
+            stack.enter_context(self.recorder)
+            self.state.set_mode(self.arguments.mode)
+            with Composites(self.recorder):
+                result = _call(self.arguments.model, args, kwargs)
+            self.outputs = Outputs(result, self.recorder, self.arguments)
+            self.buffer_writes = self._buffer_writes()
+
+    def _buffer_writes(self) -> dict[str, ir.Value]:
+        writes = {}
+        for slot, wrapped, fake in self._written:
+            held = slot.holder.get(slot.key)
+            if held is None or not isinstance(held, torch.Tensor):
+                continue
+            if not torch_private.is_functional(held):
+                continue
+            inner = torch_private.unwrap_functional(held)
+            if held is not wrapped or inner is not fake:
+                writes[slot.path] = self.recorder.value_of(inner)
+        return writes
+
+    # ---- the results -------------------------------------------------------------------------------------------------
+
+    def model(self) -> ir.Model:
+        """Return the recorded graph."""
+        order = {slot.path: position for position, slot in enumerate(self.state.slots)}
+        last = len(order)
+        initializers = sorted(self.recorder.initializers.values(), key=lambda value: order.get(value.name or "", last))
+        domains = sorted({node.domain for node in self.recorder.nodes})
+        graph = ir.Graph(
+            self.recorder.graph_inputs,
+            self.outputs.values,
+            nodes=self.recorder.nodes,
+            initializers=initializers,
+            opset_imports=dict.fromkeys(domains, 1),
+            name=type(self.arguments.model).__name__,
+        )
+        return ir.Model(graph, ir_version=IR_VERSION, producer_name="lading")
+
+    def capture(self, seconds: float) -> Capture:
+        """Return what is to be known beside the graph."""
+        used = self.recorder.initializers
+        return Capture(
+            strategy="record",
+            specialisations=self.axes.specialisations(),
+            guards=self.axes.decisions(),
+            buffer_writes=self.buffer_writes,
+            constants={name: path for name, path in self.constants.items() if name in used},
+            tied={name: names for name, names in self.tied.items() if name in used},
+            dropped_outputs=self.outputs.dropped,
+            axes=dict(self.axes.sizes),
+            seconds=seconds,
+        )
+
+
+def _call(model: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call the model; the frame of this function is where the user's code begins."""
+    return model(*args, **kwargs)

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes each operator that runs on fake tensors straight into an ATen-dialect graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from lading.passes import dialect, torch_private
+from lading.passes.trace.arithmetic import Arithmetic
+from lading.passes.trace.sources import Places
+from lading.passes.trace.symbols import Axes
+from lading.passes.weights import Weight
+from lading.pipeline.errors import CaptureError
+from lading.pipeline.origin import META_KEY
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
+_NUMBERS = (bool, int, float, complex, *_SYMBOLIC)
+_TYPES: dict[torch.dtype, ir.TensorType] = {}
+_SCALAR_TYPES = {
+    torch.SymInt: ir.TensorType(ir.DataType.INT64),
+    torch.SymFloat: ir.TensorType(ir.DataType.DOUBLE),
+    torch.SymBool: ir.TensorType(ir.DataType.BOOL),
+}
+_SCALAR = ir.Shape((), frozen=True)
+
+_aten = torch.ops.aten
+_DEVICE = torch.ops.prim.device.default
+
+# What the graph does not need to know: the result is the argument.
+_TRANSPARENT = frozenset(
+    {
+        _aten.alias.default,
+        _aten.detach.default,
+        _aten.lift_fresh.default,
+        _aten.lift_fresh_copy.default,
+    }
+)
+
+
+def _queries() -> frozenset[Any]:
+    names = (
+        "is_contiguous",
+        "is_strides_like_format",
+        "is_non_overlapping_and_dense",
+        "size",
+        "sym_size",
+        "stride",
+        "sym_stride",
+        "storage_offset",
+        "sym_storage_offset",
+        "numel",
+        "sym_numel",
+        "dim",
+        "is_pinned",
+        "_has_compatible_shallow_copy_type",
+    )
+    found = []
+    for name in names:
+        packet = getattr(_aten, name, None)
+        if packet is not None:
+            found.extend(getattr(packet, overload) for overload in packet.overloads())
+    return frozenset(found)
+
+
+_QUERIES = _queries()
+"""Questions about a tensor that dispatch like operators and compute nothing."""
+
+_READ_ON_DEMAND = frozenset({_aten.sym_size.int, _aten.size.int})
+
+
+def _unwrapped(argument: Any) -> Any:
+    if isinstance(argument, torch.Tensor):
+        return torch_private.unwrap_functional(argument) if torch_private.is_functional(argument) else argument
+    if isinstance(argument, (list, tuple)):
+        return [_unwrapped(item) for item in argument]
+    return argument
+
+
+class _Held:
+    """A value on its way through `dialect.encode`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: ir.Value) -> None:
+        self.value = value
+
+
+def _held_value(held: Any) -> ir.Value:
+    return held.value
+
+
+_NUMBER_FORMS: dict[Any, Any] = {}
+_NUMBER_NAMES = {"Tensor": "Scalar", "Tensor_mode": "Scalar_mode", "Tensor_Tensor": "Tensor_Scalar"}
+
+
+def _number_form(overload: Any) -> Any:
+    """Return the overload that takes a number where this one takes its second tensor, or None."""
+    if overload not in _NUMBER_FORMS:
+        wanted = _NUMBER_NAMES.get(overload._overloadname)
+        packet = overload.overloadpacket
+        _NUMBER_FORMS[overload] = getattr(packet, wanted) if wanted in packet.overloads() else None
+    return _NUMBER_FORMS[overload]
+
+
+def type_of(dtype: torch.dtype) -> ir.TensorType:
+    """Return the (shared) IR type of tensors of a torch dtype."""
+    known = _TYPES.get(dtype)
+    if known is None:
+        known = _TYPES[dtype] = ir.TensorType(dialect.onnx_dtype(dtype))
+    return known
+
+
+class Recorder(TorchDispatchMode):
+    """The dispatch mode that records, and the graph values of the tensors that it has seen.
+
+    Args:
+        fake: the mode that computes shapes.
+        axes: the symbols of dynamic axes.
+        places: tells module and source line.
+        name_constant: gives a name for a tensor that is no parameter, buffer or attribute.
+    """
+
+    def __init__(
+        self, fake: FakeTensorMode, axes: Axes, places: Places, name_constant: Callable[[torch.Tensor], str]
+    ) -> None:
+        super().__init__()
+        self.fake = fake
+        self.axes = axes
+        self.places = places
+        self.nodes: list[ir.Node] = []
+        self.graph_inputs: list[ir.Value] = []
+        self.arithmetic = Arithmetic(self._append, places.line)
+        self.initializers: dict[str, ir.Value] = {}
+        self._name_constant = name_constant
+        self._values: dict[int, tuple[torch.Tensor, ir.Value | None]] = {}
+        self._quiet = 0
+        self._pending: dict[int, tuple[str, torch.Tensor]] = {}
+
+    # ---- values ------------------------------------------------------------------------------------------------------
+
+    def bind(self, tensor: torch.Tensor, value: ir.Value) -> None:
+        """Let `tensor` stand for `value`."""
+        # The tensor is kept alive with it: a freed tensor's id is used again.
+        self._values[id(tensor)] = (tensor, value)
+
+    def bind_weight(self, fake: torch.Tensor, name: str, real: torch.Tensor) -> None:
+        """Let `fake` (and `real` itself) stand for an initializer, made when first used."""
+        self._pending[id(fake)] = (name, real)
+        self._pending[id(real)] = (name, real)
+        self._values[id(fake)] = (fake, None)
+        self._values[id(real)] = (real, None)
+
+    def value_of(self, item: Any) -> ir.Value:
+        """Return the graph value of a tensor or a symbolic number, writing down what it needs."""
+        held = self._values.get(id(item))
+        if held is not None and held[1] is not None:
+            return held[1]
+        if isinstance(item, _SYMBOLIC):
+            return self.arithmetic.value(self.axes.replace(item.node.expr))
+        if held is not None:
+            return self._make_weight(item)
+        if isinstance(item, _NUMBERS):
+            return self.number(item)
+        return self._constant(item)
+
+    def _make_weight(self, item: torch.Tensor) -> ir.Value:
+        name, real = self._pending[id(item)]
+        value = self.initializers.get(name)
+        if value is None:
+            value = self._initializer(name, real)
+        self._values[id(item)] = (item, value)
+        return value
+
+    def _initializer(self, name: str, tensor: torch.Tensor) -> ir.Value:
+        shape = ir.Shape([int(size) for size in tensor.shape])
+        value = ir.Value(name=name, type=type_of(tensor.dtype), shape=shape, const_value=Weight(tensor, name))
+        self.initializers[name] = value
+        return value
+
+    def _constant(self, tensor: torch.Tensor) -> ir.Value:
+        if isinstance(tensor, FakeTensor):
+            constant = tensor.constant
+            if constant is None:
+                raise CaptureError(
+                    "a tensor is used that was made neither by this call nor before the export",
+                    where=self.places.line() or None,
+                    hint="do not keep tensors of one capture for another (a cache in a global, say)",
+                )
+            tensor = constant
+        if torch_private.is_functional(tensor):
+            return self.value_of(torch_private.unwrap_functional(tensor))
+        value = self._initializer(self._name_constant(tensor), tensor)
+        self._values[id(tensor)] = (tensor, value)
+        return value
+
+    def number(self, number: bool | int | float | complex) -> ir.Value:
+        """Return a scalar initializer for a plain number that the model returns."""
+        with torch_private.beneath_modes():
+            tensor = torch.tensor(number)
+        return self._constant(tensor)
+
+    def alias(self, value: ir.Value) -> ir.Value:
+        """Return another value that equals `value`, for an output that is an input, a constant or there twice."""
+        self._origin = self.places.origin()
+        output = ir.Value(type=value.type, shape=value.shape)
+        dialect.encode(_aten.alias.default, (_Held(value),), {}, [output], value_of=_held_value, append=self._append)
+        return output
+
+    # ---- nodes -------------------------------------------------------------------------------------------------------
+
+    def _append(self, node: ir.Node) -> None:
+        node.meta[META_KEY] = self._origin
+        self.nodes.append(node)
+
+    def write(self, overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any], results: Any) -> None:
+        """Write one call with its results (tensors and symbolic numbers, possibly nested in a list) down."""
+        self._origin = self.places.origin()
+        outputs: list[ir.Value] = []
+        flat = results if isinstance(results, (tuple, list)) else (results,)
+        for result in flat:
+            if isinstance(result, torch.Tensor):
+                outputs.append(self._result(result))
+            elif isinstance(result, (tuple, list)):
+                outputs.extend(self._result(item) for item in result)
+            elif isinstance(result, _SYMBOLIC):
+                outputs.append(self._number(result))
+        if not outputs:
+            return
+        if len(args) > 1 and isinstance(args[1], _NUMBERS):
+            # PyTorch passes a number where the schema says tensor; the number form keeps its promotion rules.
+            overload = _number_form(overload) or overload
+        dialect.encode(overload, args, kwargs, outputs, value_of=self.value_of, append=self._append)
+
+    def _result(self, tensor: torch.Tensor) -> ir.Value:
+        dims: list[Any] = list(tensor.shape)
+        unbound: list[Any] | None = None
+        for axis, size in enumerate(dims):
+            if type(size) is not int:
+                expression = size.node.expr
+                if expression.is_number:
+                    dims[axis] = int(expression)
+                    continue
+                dims[axis] = self.axes.text(expression)
+                if expression.is_Symbol and not self.arithmetic.knows(expression):
+                    unbound = [*(unbound or ()), (expression, axis)]
+        value = ir.Value(type=type_of(tensor.dtype), shape=ir.Shape(dims))
+        self._values[id(tensor)] = (tensor, value)
+        if unbound:
+            for symbol, axis in unbound:
+                self.arithmetic.read_from(symbol, value, axis)
+        return value
+
+    def _number(self, number: Any) -> ir.Value:
+        value = ir.Value(type=_SCALAR_TYPES[type(number)], shape=_SCALAR)
+        self.arithmetic.is_value(number.node.expr, value)
+        return value
+
+    def keep(self, overload: Any, args: Sequence[Any], *results: tuple[Sequence[Any], torch.dtype]) -> Any:
+        """Write a composite down whole, from outside of dispatch.
+
+        Args:
+            overload: the ATen operator.
+            args: its arguments in schema order, with tensors as the user's code sees them.
+            results: shape and dtype of each result.
+
+        Returns:
+            A tensor as the user's code is to see it, or a tuple of those.
+        """
+        inner = [_unwrapped(argument) for argument in args]
+        device = next(item.device for item in args if isinstance(item, torch.Tensor))
+        made = []
+        with torch_private.beneath_modes():
+            for shape, dtype in results:
+                meta = torch.empty(shape, dtype=dtype, device="meta")
+                made.append(FakeTensor(self.fake, meta, device))
+        self.write(overload, inner, {}, made)
+        wrapped = tuple(torch_private.wrap_functional(tensor) for tensor in made)
+        return wrapped[0] if len(wrapped) == 1 else wrapped
+
+    def keep_run(self, overload: Any, args: Sequence[Any], run: Callable[[], Any]) -> Any:
+        """Write a composite down whole whose result shapes come from running it, unrecorded."""
+        inner = [_unwrapped(argument) for argument in args]
+        self._quiet += 1
+        try:
+            results = run()
+        finally:
+            self._quiet -= 1
+        self.write(overload, inner, {}, _unwrapped(results))
+        return results
+
+    # ---- dispatch ----------------------------------------------------------------------------------------------------
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Compute the result's shape, write the call down, and hand the fake result on."""
+        if func is _DEVICE:
+            tensor = args[0]
+            return tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
+        kwargs = kwargs or {}
+        if func in _QUERIES:
+            return self.fake.dispatch(func, types, args, kwargs)
+        if func._schema.is_mutable:
+            self._refuse_write(func, args)
+        result = self.fake.dispatch(func, types, args, kwargs)
+        if self._quiet:
+            return result
+        if func in _TRANSPARENT:
+            self.bind(result, self.value_of(args[0]))
+            return result
+        self.write(func, args, kwargs, result)
+        return result
+
+    def _refuse_write(self, func: Any, args: Sequence[Any]) -> None:
+        shape = next((tuple(arg.shape) for arg in args if isinstance(arg, torch.Tensor)), ())
+        raise CaptureError(
+            f"{func.name()} writes into a tensor of shape {shape} that the model does not own",
+            where=self.places.line() or None,
+            hint="register the tensor as a buffer of the module, or write to a copy",
+        )

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where in the user's code, and in which module, capture is right now."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+import lading.passes
+import lading.pipeline
+import torch
+from lading.pipeline.origin import NOWHERE, Origin
+
+_FRAME_LIMIT = 64
+
+
+def _folder(module: Any) -> str:
+    return os.path.join(os.path.dirname(os.path.abspath(module.__file__)), "")
+
+
+_PACKAGES = tuple({os.path.join(os.path.abspath(sysconfig.get_path(name)), "") for name in ("purelib", "platlib")})
+_STANDARD = os.path.join(os.path.abspath(sysconfig.get_path("stdlib")), "")
+_TORCH = _folder(torch)
+_OWN = (_folder(lading.passes), _folder(lading.pipeline))
+_SYMBOLIC = (
+    os.path.join(_TORCH, "fx", "experimental", ""),
+    os.path.join(_TORCH, "__init__.py"),
+    os.path.join(_TORCH, "utils", "_sympy", ""),
+    os.path.join(_TORCH, "_utils_internal.py"),
+)
+
+_PATH_OF_CODE: dict[CodeType, str] = {}
+"""Relative path for a code object of the user's, "" for one of torch, lading or the standard library."""
+
+
+def readable_path(filename: str) -> str:
+    """Return a path that does not name the machine: below site-packages or the working directory, else the last two."""
+    if not os.path.isabs(filename):
+        return filename
+    for root in _PACKAGES:
+        if filename.startswith(root):
+            return filename[len(root) :].replace(os.sep, "/")
+    here = os.path.join(os.getcwd(), "")
+    if filename.startswith(here):
+        return filename[len(here) :].replace(os.sep, "/")
+    return "/".join(filename.split(os.sep)[-2:])
+
+
+def _path_of(code: CodeType) -> str:
+    filename = code.co_filename
+    library = filename.startswith((_TORCH, *_OWN, "<")) or (
+        filename.startswith(_STANDARD) and not filename.startswith(_PACKAGES)
+    )
+    path = _PATH_OF_CODE[code] = "" if library else readable_path(filename)
+    return path
+
+
+def user_line(frame: FrameType | None, boundary: CodeType) -> str:
+    """Return "path.py:line" of the innermost frame of the user's, or "" if `boundary` comes first."""
+    known = _PATH_OF_CODE
+    for _ in range(_FRAME_LIMIT):
+        if frame is None:
+            break
+        code = frame.f_code
+        if code is boundary:
+            break
+        path = known.get(code)
+        if path is None:
+            path = _path_of(code)
+        if path:
+            return f"{path}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+def asked_by_user(frame: FrameType | None) -> bool:
+    """Whether a question on a symbolic size came straight from the user's Python, not from inside PyTorch."""
+    for _ in range(_FRAME_LIMIT):
+        if frame is None:
+            return False
+        code = frame.f_code
+        if not code.co_filename.startswith(_SYMBOLIC):
+            return bool(_PATH_OF_CODE.get(code) or _path_of(code))
+        frame = frame.f_back
+    return False
+
+
+class Places:
+    """Follows which module is running, and gives each operator its origin."""
+
+    def __init__(self, paths: dict[int, str], boundary: CodeType) -> None:
+        self._paths = paths
+        self._boundary = boundary
+        self._stack: list[dict[Any, Origin]] = [{}]
+        self._names: list[tuple[str, str]] = [("", "")]
+        self._origins: dict[int, dict[Any, Origin]] = {}
+        self._held: list[Any] = []
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """Follow the calls of modules, by hooks on all modules that are gone afterwards."""
+        entering = torch.nn.modules.module.register_module_forward_pre_hook(self._enter)
+        leaving = torch.nn.modules.module.register_module_forward_hook(self._leave, always_call=True)
+        try:
+            yield
+        finally:
+            entering.remove()
+            leaving.remove()
+
+    def _enter(self, module: torch.nn.Module, _: Any) -> None:
+        key = id(module)
+        origins = self._origins.get(key)
+        if origins is None:
+            origins = self._origins[key] = {}
+            self._held.append(module)
+        self._stack.append(origins)
+        path = self._paths.get(key)
+        self._names.append((self._names[-1][0] if path is None else path, type(module).__name__))
+
+    def _leave(self, module: torch.nn.Module, _: Any, __: Any) -> None:
+        self._stack.pop()
+        self._names.pop()
+
+    @property
+    def module(self) -> str:
+        """The dotted path of the module that runs now."""
+        return self._names[-1][0]
+
+    def line(self) -> str:
+        """Return the user's line that runs now."""
+        return user_line(sys._getframe(1), self._boundary)
+
+    def origin(self) -> Origin:
+        """Return the origin of an operator that is called right now; equal places share one object."""
+        known = _PATH_OF_CODE
+        frame: FrameType | None = sys._getframe(1)
+        boundary = self._boundary
+        origins = self._stack[-1]
+        while frame is not None:
+            code = frame.f_code
+            if code is boundary:
+                break
+            path = known.get(code)
+            if path is None:
+                path = _path_of(code)
+            if path:
+                key = (code, frame.f_lasti)
+                origin = origins.get(key)
+                if origin is None:
+                    module, kind = self._names[-1]
+                    origin = origins[key] = Origin(module, kind, f"{path}:{frame.f_lineno}")
+                return origin
+            frame = frame.f_back
+        module, kind = self._names[-1]
+        origin = origins.get(None)
+        if origin is None:
+            origin = origins[None] = Origin(module, kind) if module or kind else NOWHERE
+        return origin

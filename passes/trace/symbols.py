@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Symbolic sizes: the axes that the user wants free, and every decision that was taken on them.
+
+Each axis name becomes one symbol of PyTorch's `ShapeEnv`, used twice where the user names two axes alike. A symbol
+keeps the size of the example as its hint, so that sums and differences of sizes agree with the example, and is at the
+same time held to be at least 2, so that an example of size one, or an empty cache, decides nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import sympy
+import torch
+from lading.passes.trace.capture import Guard, Specialisation
+from lading.passes.trace.sources import asked_by_user
+from sympy.printing.str import StrPrinter
+from torch._dynamo.source import ConstantSource
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+_NOTHING = object()
+
+
+class _Printer(StrPrinter):
+    """Writes an expression over the user's axis names, in the grammar that ONNX shape expressions use."""
+
+    def __init__(self, names: dict[sympy.Symbol, str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def _print_Symbol(self, expr: sympy.Symbol) -> str:
+        return self._names.get(expr, expr.name)
+
+    def _infix(self, expr: sympy.Expr, operator: str) -> str:
+        left, right = (self.parenthesize(part, 1000) for part in expr.args[:2])
+        return f"{left} {operator} {right}"
+
+    def _print_FloorDiv(self, expr: sympy.Expr) -> str:
+        return f"({self._infix(expr, '//')})"
+
+    def _print_PythonMod(self, expr: sympy.Expr) -> str:
+        return f"({self._infix(expr, '%')})"
+
+    _print_CleanDiv = _print_FloorDiv
+    _print_Mod = _print_PythonMod
+
+    def _print_IntTrueDiv(self, expr: sympy.Expr) -> str:
+        return f"({self._infix(expr, '/')})"
+
+    _print_FloatTrueDiv = _print_IntTrueDiv
+
+    def _print_ModularIndexing(self, expr: sympy.Expr) -> str:
+        value, divisor, modulus = (self.parenthesize(part, 1000) for part in expr.args)
+        return f"({value} // {divisor} % {modulus})"
+
+    def _print_FloorToInt(self, expr: sympy.Expr) -> str:
+        return f"floor({self._print(expr.args[0])})"
+
+    def _print_CeilToInt(self, expr: sympy.Expr) -> str:
+        return f"ceil({self._print(expr.args[0])})"
+
+    def _print_Max(self, expr: sympy.Expr) -> str:
+        return f"max({', '.join(self._print(part) for part in expr.args)})"
+
+    def _print_Min(self, expr: sympy.Expr) -> str:
+        return f"min({', '.join(self._print(part) for part in expr.args)})"
+
+    def _print_ToFloat(self, expr: sympy.Expr) -> str:
+        return self._print(expr.args[0])
+
+    def _print_Relational(self, expr: Any) -> str:
+        left, right = self._print(expr.lhs), self._print(expr.rhs)
+        return f"{left} {'==' if expr.rel_op == '==' else expr.rel_op} {right}"
+
+
+class Axes(ShapeEnv):
+    """The symbols of one capture, and the guards on them.
+
+    Attributes:
+        sizes: the example's size of each axis, by the user's name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(duck_shape=False, allow_scalar_outputs=True, allow_dynamic_output_shape_ops=True)
+        self.sizes: dict[str, int] = {}
+        self.line: Callable[[], str] = lambda: ""
+        self._symbol_of: dict[str, sympy.Symbol] = {}
+        self._name_of: dict[sympy.Symbol, str] = {}
+        self._printer = _Printer(self._name_of)
+        self._printed: dict[sympy.Basic, str] = {}
+        self._answers: dict[Any, Any] = {}
+        self._asked: list[tuple[sympy.Basic, Any, str, bool]] = []
+        self._fixed: dict[str, tuple[int, sympy.Basic, str]] = {}
+
+    def axis(self, name: str, size: int) -> torch.SymInt:
+        """Return the symbolic size of the axis `name`, whose size in the example is `size`."""
+        symbol = self._symbol_of.get(name)
+        if symbol is None:
+            symbol = self.create_symbol(
+                max(size, 2), ConstantSource(f"axis_{len(self.sizes)}"), dynamic_dim=DimDynamic.DYNAMIC
+            )
+            self.backed_var_to_val[symbol] = sympy.Integer(size)
+            self._symbol_of[name] = symbol
+            self._name_of[symbol] = name
+            self.sizes[name] = size
+        return self.create_symintnode(symbol, hint=size)
+
+    def symbol(self, name: str) -> sympy.Symbol:
+        """Return the symbol of an axis that `axis` has made."""
+        return self._symbol_of[name]
+
+    def text(self, expression: sympy.Basic) -> str:
+        """Write an expression with the user's axis names in the place of the symbols."""
+        text = self._printed.get(expression)
+        if text is None:
+            text = self._printed[expression] = self._printer.doprint(expression)
+        return text
+
+    def evaluate_expr(
+        self,
+        orig_expr: sympy.Basic,
+        hint: Any = None,
+        fx_node: Any = None,
+        size_oblivious: bool = False,
+        fallback_value: bool | None = None,
+        *,
+        forcing_spec: bool = False,
+    ) -> sympy.Basic:
+        """Decide a question on sizes as `ShapeEnv` does, once, and keep question, answer and the user's line."""
+        key = (orig_expr, size_oblivious, fallback_value, forcing_spec)
+        answer = self._answers.get(key, _NOTHING)
+        if answer is not _NOTHING:
+            return answer
+        replaced = len(self.replacements)
+        answer = super().evaluate_expr(
+            orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec=forcing_spec
+        )
+        self._answers[key] = answer
+        if orig_expr.free_symbols:
+            line = self.line()
+            self._asked.append((orig_expr, answer, line, asked_by_user(sys._getframe(1))))
+            if len(self.replacements) != replaced:
+                self._note_fixed(orig_expr, line)
+        return answer
+
+    def _refine_ranges(self, expr: Any) -> None:
+        # A hint below 2 lies outside of its symbol's range on purpose, which PyTorch checks when it narrows a range.
+        if not any(self.sizes.get(self._name_of.get(symbol, ""), 2) < 2 for symbol in expr.free_symbols):
+            super()._refine_ranges(expr)
+
+    def _note_fixed(self, expression: sympy.Basic, line: str) -> None:
+        for name, symbol in self._symbol_of.items():
+            if name not in self._fixed:
+                value = self.replace(symbol)
+                if value.is_number:
+                    self._fixed[name] = (int(value), expression, line)
+
+    def specialisations(self) -> tuple[Specialisation, ...]:
+        """Return the axes that are constants by now, with the line that made them so."""
+        self._note_fixed(sympy.true, "")
+        return tuple(
+            Specialisation(name, size, self.text(expression), line)
+            for name, (size, expression, line) in self._fixed.items()
+        )
+
+    def decisions(self) -> tuple[Guard, ...]:
+        """Return every decision on a symbolic size, in the order in which they were taken."""
+        return tuple(
+            Guard(self.text(expression), _plain(answer), line, by_user)
+            for expression, answer, line, by_user in self._asked
+        )
+
+
+def _plain(answer: Any) -> bool | int | float:
+    if answer is True or answer is sympy.true:
+        return True
+    if answer is False or answer is sympy.false:
+        return False
+    return int(answer) if getattr(answer, "is_integer", False) else float(answer)

@@ -95,10 +95,16 @@ def _like_first(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     return [dims_of(inputs[0])]
 
 
-@_rule("BatchNormalization", "Dropout")
-def _first_output_like_first(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
+@_rule("Dropout")
+def _dropout(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     dims = dims_of(inputs[0])
     return [dims, dims]
+
+
+@_rule("BatchNormalization")
+def _batch_normalization(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
+    channels = dims_of(inputs[1])
+    return [dims_of(inputs[0]), channels, channels]
 
 
 @_rule(

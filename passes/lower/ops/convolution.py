@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions, transposed ones included, and the patches they are made of (unfold and fold)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from ..emitter import Emitter
+from ..registry import lowers
+from .spatial import per_axis, stated, static_dims, with_batch, without_batch
+
+
+def _convolve(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> ir.Value:
+    """Write a Conv; ``padding`` is one number an axis, or ``"same"`` or ``"valid"``."""
+    spatial = op.rank(weight) - 2
+    dilations = per_axis(op, dilation, spatial, "the dilation")
+    kernel = static_dims(op, weight, 2)
+    if padding == "valid":
+        pads = [0] * (2 * spatial)
+    elif padding == "same":
+        # https://pytorch.org/docs/stable/generated/torch.nn.Conv2d.html: an odd total pads one more at the end.
+        if kernel is None:
+            raise op.cannot("padding='same' depends on a kernel size that is only known at run time")
+        totals = [step * (size - 1) for step, size in zip(dilations, kernel, strict=True)]
+        pads = [total // 2 for total in totals] + [total - total // 2 for total in totals]
+    else:
+        pads = per_axis(op, padding, spatial, "the padding") * 2
+    x, added = with_batch(op, x, spatial)
+    y = op.Conv(
+        x,
+        weight,
+        bias,
+        kernel_shape=kernel,
+        strides=stated(per_axis(op, stride, spatial, "the stride"), 1),
+        pads=stated(pads, 0),
+        dilations=stated(dilations, 1),
+        group=None if groups == 1 else op.static_number(groups, "the number of groups"),
+    )
+    return without_batch(op, y, added)
+
+
+def _convolve_transposed(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    output_padding: Any,
+    groups: Any,
+) -> ir.Value:
+    spatial = op.rank(weight) - 2
+    x, added = with_batch(op, x, spatial)
+    y = op.ConvTranspose(
+        x,
+        weight,
+        bias,
+        kernel_shape=static_dims(op, weight, 2),
+        strides=stated(per_axis(op, stride, spatial, "the stride"), 1),
+        pads=stated(per_axis(op, padding, spatial, "the padding") * 2, 0),
+        dilations=stated(per_axis(op, dilation, spatial, "the dilation"), 1),
+        output_padding=stated(per_axis(op, output_padding, spatial, "the output padding"), 0),
+        group=None if groups == 1 else op.static_number(groups, "the number of groups"),
+    )
+    return without_batch(op, y, added)
+
+
+@lowers("aten::conv1d", "aten::conv2d", "aten::conv3d")
+def convolution_of_a_dimension(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None = None,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> ir.Value:
+    """Lower ``conv1d``, ``conv2d`` and ``conv3d``, their string paddings included."""
+    return _convolve(op, x, weight, bias, stride, padding, dilation, groups)
+
+
+@lowers("aten::_convolution_mode", "aten::mkldnn_convolution")
+def convolution_by_mode(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None = None,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> ir.Value:
+    """Lower the core of the string paddings, and the one that oneDNN is asked for."""
+    return _convolve(op, x, weight, bias, stride, padding, dilation, groups)
+
+
+@lowers(
+    "aten::_conv_depthwise2d",
+    "aten::conv_depthwise3d",
+    "aten::slow_conv_dilated2d",
+    "aten::slow_conv3d",
+    "aten::_slow_conv2d_forward",
+)
+def convolution_with_kernel_size(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None = None,
+    *,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any = 1,
+) -> ir.Value:
+    """Lower the backend forms that repeat the kernel's size; only the depthwise ones have groups, one a channel."""
+    channels = op.dim(weight, 1)
+    groups: int | None = 1
+    if channels == 1:
+        groups = op.dim(x, -len(kernel_size) - 1)
+        if groups is None:
+            raise op.cannot("the number of channels is only known at run time")
+    return _convolve(op, x, weight, bias, stride, padding, dilation, groups)
+
+
+@lowers("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
+def transposed_convolution(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None = None,
+    *,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: Any,
+    dilation: Any,
+) -> ir.Value:
+    """Lower ``conv_transpose1d`` to ``conv_transpose3d``."""
+    return _convolve_transposed(op, x, weight, bias, stride, padding, dilation, output_padding, groups)
+
+
+@lowers("aten::convolution", "aten::convolution_overrideable")
+def convolution(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: Any,
+) -> ir.Value:
+    """Lower the core convolution, which serves every number of axes, forward and transposed."""
+    if transposed:
+        return _convolve_transposed(op, x, weight, bias, stride, padding, dilation, output_padding, groups)
+    return _convolve(op, x, weight, bias, stride, padding, dilation, groups)
+
+
+@lowers("aten::_convolution")
+def convolution_with_backend_flags(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: Any,
+    benchmark: bool,
+    deterministic: bool,
+    cudnn_enabled: bool,
+    allow_tf32: bool = True,
+) -> ir.Value:
+    """Lower the form that TorchScript records; its last flags choose a CUDA algorithm and change no value."""
+    return convolution(
+        op,
+        x,
+        weight,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        transposed=transposed,
+        output_padding=output_padding,
+        groups=groups,
+    )
+
+
+@lowers("aten::conv_tbc")
+def convolution_over_time(op: Emitter, x: ir.Value, weight: ir.Value, bias: ir.Value, *, pad: int = 0) -> ir.Value:
+    """Lower a convolution of time x batch x channels, its weight kernel x in x out."""
+    y = op.Conv(
+        op.Transpose(x, perm=[1, 2, 0]),
+        op.Transpose(weight, perm=[2, 1, 0]),
+        bias,
+        pads=stated([pad, pad], 0),
+    )
+    return op.Transpose(y, perm=[2, 0, 1])

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling over windows of a given size: maxima with and without their positions, averages, p-norms, and unpooling.
+
+PyTorch and ONNX agree on how many windows ``ceil_mode`` gives: a window that would start in the right padding is
+dropped (https://pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html).  Where the input's size is static the
+extra windows are written as padding at the end, which every opset has and every runtime gets right.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import onnx_ir as ir
+
+from ..emitter import Emitter
+from ..registry import lowers
+from .spatial import per_axis, product, stated, static_dims, wanted, with_batch, without_batch
+
+
+@attrs.frozen
+class Windows:
+    """Where the windows of a pooling lie: one number an axis in each list."""
+
+    kernel: list[int]
+    stride: list[int]
+    before: list[int]
+    after: list[int]
+    dilation: list[int]
+    ceil_mode: bool
+    overhang: bool
+    """Whether some window may reach beyond the padding that was asked for."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of an ONNX pooling operator, those at their default left out."""
+        return {
+            "kernel_shape": self.kernel,
+            "strides": stated(self.stride, 1),
+            "pads": stated([*self.before, *self.after], 0),
+            "dilations": stated(self.dilation, 1),
+            "ceil_mode": 1 if self.ceil_mode else None,
+        }
+
+
+def _count(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """Return how many windows PyTorch lays along an axis."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + padding else count
+
+
+def _windows(
+    op: Emitter, x: ir.Value, axes: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> Windows:
+    kernel = per_axis(op, kernel_size, axes, "the kernel size")
+    strides = per_axis(op, stride, axes, "the stride") if stride else kernel
+    before = per_axis(op, padding, axes, "the padding")
+    dilations = per_axis(op, dilation, axes, "the dilation")
+    if not ceil_mode or strides == [1] * axes:
+        return Windows(kernel, strides, before, before, dilations, False, False)
+    sizes = static_dims(op, x, op.rank(x) - axes)
+    if sizes is None:
+        return Windows(kernel, strides, before, before, dilations, True, True)
+    after: list[int] = []
+    for size, k, step, pad, spread in zip(sizes, kernel, strides, before, dilations, strict=True):
+        count = _count(size, k, step, pad, spread, True)
+        if count == _count(size, k, step, pad, spread, False):
+            after.append(pad)
+        else:
+            after.append((count - 1) * step + spread * (k - 1) + 1 - size - pad)
+    if after == before:
+        return Windows(kernel, strides, before, before, dilations, False, False)
+    if any(pad >= k for pad, k in zip(after, kernel, strict=True)):
+        # ONNX wants a padding to be smaller than the kernel, which a dilated window may outgrow.
+        return Windows(kernel, strides, before, before, dilations, True, True)
+    return Windows(kernel, strides, before, after, dilations, False, True)
+
+
+# ---- maxima ----------------------------------------------------------------------------------------------------------
+
+
+def _max_pool(op: Emitter, x: ir.Value, axes: int, **arguments: Any) -> ir.Value:
+    windows = _windows(op, x, axes, **arguments)
+    x, added = with_batch(op, x, axes)
+    return without_batch(op, op.MaxPool(x, **windows.attributes), added)
+
+
+@lowers("aten::max_pool1d")
+def max_pool1d(op: Emitter, x: ir.Value, **arguments: Any) -> ir.Value:
+    """Lower one-dimensional maxima over windows."""
+    return _max_pool(op, x, 1, **arguments)
+
+
+@lowers("aten::max_pool2d", "aten::mkldnn_max_pool2d")
+def max_pool2d(op: Emitter, x: ir.Value, **arguments: Any) -> ir.Value:
+    """Lower two-dimensional maxima over windows."""
+    return _max_pool(op, x, 2, **arguments)
+
+
+@lowers("aten::max_pool3d")
+def max_pool3d(op: Emitter, x: ir.Value, **arguments: Any) -> ir.Value:
+    """Lower three-dimensional maxima over windows."""
+    return _max_pool(op, x, 3, **arguments)
+
+
+def _max_pool_with_indices(op: Emitter, x: ir.Value, axes: int, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
+    if not wanted(op, 1):
+        return _max_pool(op, x, axes, **arguments), None
+    windows = _windows(op, x, axes, **arguments)
+    plane = product(op, [op.size(x, axis) for axis in range(-axes, 0)])
+    x, added = with_batch(op, x, axes)
+    y, positions = op.MaxPool(x, outputs=2, **windows.attributes)
+    # ONNX counts positions through the whole tensor, PyTorch through each plane.
+    positions = op.Mod(positions, plane if isinstance(plane, ir.Value) else op.i64(plane))
+    return without_batch(op, y, added), without_batch(op, positions, added)
+
+
+@lowers("aten::max_pool1d_with_indices")
+def max_pool1d_with_indices(op: Emitter, x: ir.Value, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
+    """Lower one-dimensional maxima and their positions."""
+    return _max_pool_with_indices(op, x, 1, **arguments)
+
+
+@lowers("aten::max_pool2d_with_indices")
+def max_pool2d_with_indices(op: Emitter, x: ir.Value, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
+    """Lower two-dimensional maxima and their positions."""
+    return _max_pool_with_indices(op, x, 2, **arguments)
+
+
+@lowers("aten::max_pool3d_with_indices")
+def max_pool3d_with_indices(op: Emitter, x: ir.Value, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
+    """Lower three-dimensional maxima and their positions."""
+    return _max_pool_with_indices(op, x, 3, **arguments)
+
+
+def _max_unpool(op: Emitter, x: ir.Value, positions: ir.Value, axes: int, output_size: Any) -> ir.Value:
+    """Put values at flat positions of planes of zeros."""
+    lead = [op.size(x, axis) for axis in range(op.rank(x) - axes)]
+    plane = product(op, output_size)
+    zeros = op.Expand(op.const(0, x.dtype), op.i64(op.int_vector([*lead, plane])))
+    flat = [0] * len(lead) + [-1]
+    filled = op.ScatterElements(zeros, op.Reshape(positions, op.i64(flat)), op.Reshape(x, op.i64(flat)), axis=len(lead))
+    return op.Reshape(filled, op.i64(op.int_vector([*([0] * len(lead)), *output_size])))
+
+
+@lowers("aten::max_unpool2d", since=9)
+def max_unpool2d(op: Emitter, x: ir.Value, indices: ir.Value, *, output_size: Any) -> ir.Value:
+    """Lower the partial inverse of two-dimensional max pooling."""
+    return _max_unpool(op, x, indices, 2, output_size)
+
+
+@lowers("aten::max_unpool3d", since=9)
+def max_unpool3d(
+    op: Emitter, x: ir.Value, indices: ir.Value, *, output_size: Any, stride: Any, padding: Any
+) -> ir.Value:
+    """Lower the partial inverse of three-dimensional max pooling; the positions alone say where values go."""
+    return _max_unpool(op, x, indices, 3, output_size)
+
+
+# ---- averages --------------------------------------------------------------------------------------------------------
+
+
+def _avg_pool(
+    op: Emitter,
+    x: ir.Value,
+    axes: int,
+    *,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None = None,
+) -> ir.Value:
+    windows = _windows(op, x, axes, kernel_size, stride, padding, 1, ceil_mode)
+    x, added = with_batch(op, x, axes)
+    include = any(windows.before) and (count_include_pad or divisor_override is not None)
+    if divisor_override is not None and windows.overhang:
+        # The divisor is fixed, so every element of a window counts, the missing ones as zeros.
+        if windows.ceil_mode:
+            return _sum_pool_ceil(op, x, axes, windows, divisor_override, added)
+        include = True
+    elif include and windows.overhang:
+        # Padding that was asked for counts, what ceil_mode's last windows reach beyond it does not.
+        x = op.Pad(x, op.i64([0, 0, *windows.before, 0, 0, *windows.before]), op.const(0, x.dtype))
+        after = [max(end - pad, 0) for end, pad in zip(windows.after, windows.before, strict=True)]
+        windows = attrs.evolve(windows, before=[0] * axes, after=after if not windows.ceil_mode else [0] * axes)
+        include = False
+    y = op.AveragePool(x, count_include_pad=1 if include else None, **windows.attributes)
+    if divisor_override is not None:
+        y = op.Mul(y, math.prod(windows.kernel) / divisor_override)
+    return without_batch(op, y, added)
+
+
+def _sum_pool_ceil(op: Emitter, x: ir.Value, axes: int, windows: Windows, divisor: int, added: bool) -> ir.Value:
+    """Sum windows whose number is only known at run time, and divide by a number of one's own.
+
+    Pads by what one more window could need; a window that PyTorch would drop then only arises where the stride
+    outgrows the kernel and the padding.
+    """
+    if any(step - 1 + pad >= k for step, pad, k in zip(windows.stride, windows.before, windows.kernel, strict=True)):
+        raise op.cannot("ceil_mode with a divisor of its own may drop a window that is only known at run time")
+    after = [pad + step - 1 for pad, step in zip(windows.before, windows.stride, strict=True)]
+    x = op.Pad(x, op.i64([0, 0, *windows.before, 0, 0, *after]), op.const(0, x.dtype))
+    y = op.AveragePool(x, kernel_shape=windows.kernel, strides=stated(windows.stride, 1))
+    return without_batch(op, op.Mul(y, math.prod(windows.kernel) / divisor), added)
+
+
+@lowers("aten::avg_pool1d")
+def avg_pool1d(op: Emitter, x: ir.Value, **arguments: Any) -> ir.Value:
+    """Lower one-dimensional averages over windows."""
+    return _avg_pool(op, x, 1, **arguments)
+
+
+@lowers("aten::avg_pool2d")
+def avg_pool2d(op: Emitter, x: ir.Value, **arguments: Any) -> ir.Value:
+    """Lower two-dimensional averages over windows."""
+    return _avg_pool(op, x, 2, **arguments)
+
+
+@lowers("aten::avg_pool3d")
+def avg_pool3d(op: Emitter, x: ir.Value, **arguments: Any) -> ir.Value:
+    """Lower three-dimensional averages over windows."""
+    return _avg_pool(op, x, 3, **arguments)

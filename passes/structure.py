@@ -104,7 +104,11 @@ def _cache_children(value: Any) -> Children | None:
         return None
     if isinstance(value, library.EncoderDecoderCache):
         halves = ["self_attention_cache", "cross_attention_cache"]
-        return halves, [getattr(value, half) for half in halves], lambda parts: _twin(value, dict(zip(halves, parts, strict=True)))
+        return (
+            halves,
+            [getattr(value, half) for half in halves],
+            lambda parts: _twin(value, dict(zip(halves, parts, strict=True))),
+        )
     names = [str(index) for index in range(len(value.layers))]
     pairs = [{"key": layer.keys, "value": layer.values} for layer in value.layers]
 

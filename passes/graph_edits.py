@@ -39,11 +39,6 @@ def all_graphs(model: ir.Model) -> Iterator[ir.Graph]:
         yield from with_subgraphs(function.graph)
 
 
-def function_bodies(model: ir.Model) -> set[ir.Graph]:
-    """Return the graphs that are bodies of functions: those cannot hold initializers."""
-    return {function.graph for function in model.functions.values()}
-
-
 def is_non_deterministic(node: ir.Node) -> bool:
     """Whether two runs of `node` on the same inputs may differ: random numbers, or Dropout in training mode."""
     if node.domain not in ("", "ai.onnx"):
@@ -172,3 +167,7 @@ class Names:
             name = f"{wanted}_{number}"
         self._taken.add(name)
         return name
+
+    def release(self, name: str) -> None:
+        """Make a name available again, because its value left the model."""
+        self._taken.discard(name)

@@ -139,7 +139,7 @@ class Weight(_BorrowedTensor):
             )
         super().__init__(name if name is not None else parameter, onnx_dtype(tensor.dtype), tuple(tensor.shape))
         self._tensor = tensor
-        self._digest: bytes | None = None
+        self._digest: str | None = None
         self.parameter = parameter
         self.views = views
 
@@ -207,7 +207,7 @@ class Weight(_BorrowedTensor):
     def __dlpack_device__(self) -> Any:
         return self._tensor.__dlpack_device__()
 
-    def lading_digest(self) -> bytes:
+    def lading_digest(self) -> str:
         """Return a cheap digest for the structural hash: not proof of equality, but it moves when training moves.
 
         Up to 64 KiB are read whole; of more, 64 blocks of 1 KiB at even distances in storage. The digest covers name,
@@ -219,7 +219,7 @@ class Weight(_BorrowedTensor):
             state.update(f"{self.view_name}|{tensor.dtype}|{tuple(tensor.shape)}|{tensor.stride()}".encode())
             if tensor.device.type != "meta" and tensor.numel():
                 state.update(_sample(tensor))
-            self._digest = state.digest()
+            self._digest = state.hexdigest()
         return self._digest
 
     def _with_data(self) -> torch.Tensor:
@@ -235,19 +235,22 @@ class Weight(_BorrowedTensor):
 class ComputedWeight(_BorrowedTensor):
     """An initializer whose values are computed when its bytes are asked for, and not kept.
 
-    `rows(start, stop)` returns the slice along the first dimension as a torch tensor of `dtype` (for a scalar it is
-    called once, with 0 and 1). Writing asks for a few megabytes at a time, so a model with folded weights never holds a
-    second copy of them. `what` names the computation and `sources` the tensors it starts from: both enter the digest.
+    `rows(start, stop)` returns the slice along the first dimension, as a torch tensor or numpy array of `dtype` (for a
+    scalar it is called once, with 0 and 1). Writing asks for a few megabytes at a time, so a model with folded weights
+    never holds a second copy of them; `by_rows=False` says that rows cannot be had singly, and writing asks for all at
+    once. `what` names the computation and `sources` the tensors it starts from: both enter the digest. `parameter` is the
+    name of the weight that this one stands for, if it stands for one.
     """
 
     def __init__(
         self,
-        rows: Callable[[int, int], torch.Tensor],
+        rows: Callable[[int, int], torch.Tensor | np.ndarray],
         dtype: ir.DataType,
         shape: Sequence[int],
         *,
         what: str,
         sources: Sequence[ir.TensorProtocol],
+        by_rows: bool = True,
         name: str | None = None,
         parameter: str | None = None,
     ) -> None:
@@ -255,54 +258,55 @@ class ComputedWeight(_BorrowedTensor):
         self._rows = rows
         self.what = what
         self.sources = tuple(sources)
+        self._by_rows = by_rows
         self.parameter = parameter
 
     @property
-    def raw(self) -> Callable[[int, int], torch.Tensor]:
+    def raw(self) -> Callable[[int, int], torch.Tensor | np.ndarray]:
         """The function that computes rows."""
         return self._rows
 
     def __repr__(self) -> str:
         return f"ComputedWeight({self.name!r}, {self.dtype.name}, {list(self.shape)}, {self.what})"
 
-    def compute(self) -> torch.Tensor:
-        """Compute the whole tensor."""
-        shape = self.shape.numpy()
-        with torch.no_grad():
-            return self._rows(0, shape[0] if shape else 1).reshape(shape)
-
     def blocks(self) -> Iterator[memoryview]:
         """Yield the bytes in ONNX order, computing at most a few megabytes at a time."""
         shape = self.shape.numpy()
         count = shape[0] if shape else 1
-        row = math.ceil(self.nbytes / count) if count else 1
-        step = max(1, _BLOCK // max(1, row))
+        step = max(1, _BLOCK * count // max(1, self.nbytes)) if self._by_rows else max(1, count)
         for start in range(0, count, step):
             with torch.no_grad():
                 part = self._rows(start, min(count, start + step))
-            for block in _blocks(part.detach(), _BLOCK):
-                yield _bytes_of(block)
+            if isinstance(part, np.ndarray):
+                yield memoryview(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+            else:
+                for block in _blocks(part.detach(), _BLOCK):
+                    yield _bytes_of(block)
 
     def numpy(self) -> np.ndarray:
         """Compute the whole tensor as a numpy array."""
-        return Weight(self.compute()).numpy()
+        shape = self.shape.numpy()
+        with torch.no_grad():
+            whole = self._rows(0, shape[0] if shape else 1)
+        array = whole if isinstance(whole, np.ndarray) else Weight(whole).numpy()
+        return array.reshape(shape)
 
     def __dlpack__(self, *, stream: Any = None) -> Any:
-        return self.compute().__dlpack__(stream=stream)
+        return self.numpy().__dlpack__(stream=stream)
 
     def __dlpack_device__(self) -> Any:
-        return self.compute().__dlpack_device__()
+        return (1, 0)  # kDLCPU: what is computed here is on the host
 
-    def lading_digest(self) -> bytes:
+    def lading_digest(self) -> str:
         """Return a cheap digest: of the computation's name and of the digests of its sources."""
         state = hashlib.blake2b(digest_size=16)
         state.update(f"{self.what}|{self.dtype.name}|{list(self.shape)}".encode())
         for source in self.sources:
-            state.update(digest(source))
-        return state.digest()
+            state.update(digest(source).encode())
+        return state.hexdigest()
 
 
-def digest(tensor: ir.TensorProtocol) -> bytes:
+def digest(tensor: ir.TensorProtocol) -> str:
     """Return a tensor's own `lading_digest`, or a digest of type, shape and all bytes for other tensor classes."""
     own = getattr(tensor, "lading_digest", None)
     if own is not None:
@@ -314,7 +318,7 @@ def digest(tensor: ir.TensorProtocol) -> bytes:
             state.update(len(text).to_bytes(8, "little") + bytes(text))
     else:
         state.update(tensor.tobytes())
-    return state.digest()
+    return state.hexdigest()
 
 
 def _is_fake(tensor: torch.Tensor) -> bool:

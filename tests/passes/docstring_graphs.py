@@ -8,6 +8,7 @@ stand for the user's weights. Graphs are compared up to the names of inner value
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 import textwrap
@@ -43,8 +44,12 @@ def pairs_of(pass_class: type) -> list[tuple[dict[str, Any], str, str]]:
 def work_on(text: str | onnx.ModelProto | ir.Model) -> Work:
     """Return a Work over a model given in ONNX text, as a proto, or as onnx_ir has it."""
     if isinstance(text, str):
-        text = onnx.parser.parse_model(text)
-    model = text if isinstance(text, ir.Model) else ir.from_proto(text)
+        # Capture and lower leave type and shape on every value, so passes may count on them.
+        text = onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text), data_prop=True)
+    if not isinstance(text, ir.Model):
+        # onnx_ir borrows the tensors of a proto, and renames them there.
+        text = ir.from_proto(copy.deepcopy(text))
+    model = text
     for name, value in model.graph.initializers.items():
         if name.startswith("weight") and not isinstance(value.const_value, Weight):
             value.const_value = Weight(torch.from_numpy(value.const_value.numpy().copy()), name)

@@ -280,14 +280,15 @@ def _soft_edges(nodes: Sequence[PlanNode]) -> Iterable[Edge]:
             by_name.setdefault(name, []).append(node)
     for node in nodes:
         for asker, after, before in _wishes(node):
-            for name in after:
-                for other in by_name.get(name, ()):
-                    if other is not node:
-                        yield Edge(other.id, node.id, _wish(asker, "after", name, other), hard=False)
-            for name in before:
-                for other in by_name.get(name, ()):
-                    if other is not node:
-                        yield Edge(node.id, other.id, _wish(asker, "before", name, other), hard=False)
+            for side, names in (("after", after), ("before", before)):
+                wished: dict[str, list[str]] = {}
+                for name in names:
+                    for other in by_name.get(name, ()):
+                        if other is not node:
+                            wished.setdefault(other.id, []).append(name)
+                for other_id, asked in wished.items():
+                    first, then = (other_id, node.id) if side == "after" else (node.id, other_id)
+                    yield Edge(first, then, _wish(asker, side, asked, other_id), hard=False)
 
 
 def _wishes(node: PlanNode) -> Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]:
@@ -299,9 +300,11 @@ def _wishes(node: PlanNode) -> Iterable[tuple[str, tuple[str, ...], tuple[str, .
         yield f"pass {declaration.name} asks", declaration.after, declaration.before
 
 
-def _wish(asker: str, side: str, name: str, other: PlanNode) -> str:
-    place = f"'{name}'" if other.id == name else f"'{name}', which is in '{other.id}'"
-    return f"{asker} to run {side} {place}"
+def _wish(asker: str, side: str, names: Sequence[str], other: str) -> str:
+    listed = ", ".join(f"'{name}'" for name in sorted(set(names)))
+    if list(names) == [other]:
+        return f"{asker} to run {side} {listed}"
+    return f"{asker} to run {side} {listed} in '{other}'"
 
 
 def _check_acyclic(graph: nx.DiGraph[str], edges: Sequence[Edge]) -> None:

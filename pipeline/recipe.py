@@ -77,7 +77,8 @@ class Recipe:
     """A recipe file and all that it extends, merged; nothing in it is bound to a pass yet.
 
     `file` is how messages name it, `folder` where the relative paths in it start, `lineage` its name and those of
-    what it extends, nearest first.  `target` and each of `steps` hold settings by key.
+    what it extends, nearest first.  `target` and each of `steps` hold settings by key; `places` says where each step
+    is written, the nearest file first.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Recipe:
     lineage: tuple[str, ...]
     target: Mapping[str, Setting]
     steps: Mapping[str, Mapping[str, Setting]]
+    places: Mapping[str, str]
 
 
 TARGET_KEYS = ("opset", "custom_opsets")
@@ -159,6 +161,7 @@ def _load(path: Path, trail: tuple[Path, ...]) -> Recipe:
     head = _head(document, file, lines)
     target = _target(document, file, lines)
     steps = _steps(document, file, lines)
+    places = {step: lines.place(file, ("step", step), "") for step in steps}
     lineage: tuple[str, ...] = (head.name,)
     if head.extends is not None:
         where = lines.place(file, ("recipe",), "extends")
@@ -168,6 +171,7 @@ def _load(path: Path, trail: tuple[Path, ...]) -> Recipe:
         for step, settings in steps.items():
             merged[step] = {**merged.get(step, {}), **settings}
         steps = merged
+        places = {**parent.places, **places}
         lineage += parent.lineage
     return Recipe(
         name=head.name,
@@ -177,6 +181,7 @@ def _load(path: Path, trail: tuple[Path, ...]) -> Recipe:
         lineage=lineage,
         target=target,
         steps=steps,
+        places=places,
     )
 
 
@@ -247,8 +252,7 @@ def _steps(document: Mapping[str, Any], file: str, lines: _Lines) -> dict[str, d
             if key_of(written) in settings:
                 raise RecipeError(f"'{written}' is given twice in [step.{step}]", where=place, hint="keep one spelling")
             settings[key_of(written)] = Setting(value, "recipe", place)
-        # An empty table still names a step, and this is how the merged recipe knows where.
-        steps[step] = settings or {"enabled": Setting(True, "recipe", where)}
+        steps[step] = settings
     return steps
 
 

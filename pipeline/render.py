@@ -40,7 +40,11 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"{number:>{width}}  {_node_label(node)}")
         if node.group is not None:
             lines += [f"{indent}  - {_step_label(step.id, step.spec)}" for step in node.steps]
-        lines += [f"{indent}  after {edge.first}: {edge.why}" for edge in plan.edges if edge.then == node.id]
+        reasons: dict[str, list[str]] = {}
+        for edge in plan.edges:
+            if edge.then == node.id:
+                reasons.setdefault(edge.first, []).append(edge.why)
+        lines += [f"{indent}  after {first}: {'; '.join(why)}" for first, why in reasons.items()]
     if plan.skipped:
         lines += ["", "skipped"]
         lines += [f"{indent}{_step_label(skip.id, skip.spec)}: {skip.why}" for skip in plan.skipped]

@@ -191,7 +191,7 @@ def resolve(
             _table_of(tables, step, recipe, registry, setting)[key] = setting
     opset, custom_opsets = _resolve_target(target)
     steps = {
-        step: _resolve_step(step, table, recipe, registry)
+        step: _resolve_step(step, table, _place(step, members, tables, recipe), recipe, registry)
         for step, table in tables.items()
         if "until_stable" not in table
     }
@@ -273,8 +273,13 @@ def _members(tables: dict[str, Table], registry: Registry) -> dict[str, str]:
                 hint = f"list the members of '{name}' themselves"
                 raise RecipeError(f"group '{name}' is inside group '{group}'", where=setting.where, hint=hint)
             group_of[name] = group
-            tables.setdefault(name, {"enabled": Setting(True, "default", setting.where)})
+            tables.setdefault(name, {})
     return group_of
+
+
+def _place(step: str, group_of: Mapping[str, str], tables: Mapping[str, Table], recipe: Recipe) -> str:
+    """Where a step is written: its own table, or the list of the group that it is in."""
+    return recipe.places.get(step) or tables[group_of[step]]["until_stable"].where
 
 
 def _value(setting: Setting, annotation: Any, key: str) -> Any:
@@ -301,8 +306,7 @@ def _resolve_target(table: Table) -> tuple[Setting, Setting]:
     return opset, domains
 
 
-def _resolve_step(step: str, table: Table, recipe: Recipe, registry: Registry) -> ResolvedStep:
-    where = next(iter(table.values())).where
+def _resolve_step(step: str, table: Table, where: str, recipe: Recipe, registry: Registry) -> ResolvedStep:
     head = {key: _value(table[key], _STEP_TYPES[key], f"{step}.{key}") for key in STEP_KEYS if key in table}
     if "rounds" in head:
         hint = "rounds belongs to a group: until-stable = [...]"

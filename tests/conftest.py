@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing on a machine that is shared.
+settings.register_profile("lading", deadline=None, max_examples=50)
+settings.load_profile("lading")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

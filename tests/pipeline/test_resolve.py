@@ -168,6 +168,12 @@ def test_a_setting_that_does_not_fit(setting: str, message: str, tmp_path: Path,
     assert message in failure(tmp_path, "[step.fold]\n", registry, settings=[setting])
 
 
+def test_naming_a_step_again_does_not_switch_it_on(tmp_path: Path, registry: Registry) -> None:
+    recipe_file(tmp_path, "[step.fold]\nenabled = false\n", "parent")
+    text = '[recipe]\nname = "c"\nabout = "x"\nextends = "parent.toml"\n[step.fold]\n'
+    assert not resolved_of(tmp_path, text, registry).steps()[0].enabled
+
+
 def test_a_pass_from_a_file_beside_the_recipe(tmp_path: Path) -> None:
     source = (
         "from lading.pipeline.declare import a_pass\n"

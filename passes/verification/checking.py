@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run an exported file beside the model: on the example, on other inputs, and at other sizes of its dynamic axes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .comparison import OutputError, Tolerance, compare
+from .inputs import axis_sizes, draw, other_sizes
+from .report import Check, Verification
+from .runtimes import RuntimeLacks, RuntimeRejects, Session, open_session
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..arguments import Arguments
+
+
+@attrs.frozen
+class Limit:
+    """A condition on the sizes of axes that the file relies on, as capture stated it.
+
+    `holds` says whether sizes fulfil it; `text` is the condition with the user's line.
+    """
+
+    text: str
+    holds: Callable[[Mapping[str, int]], bool]
+
+
+@attrs.frozen(kw_only=True)
+class Checker:
+    """One file beside one model.
+
+    Attributes:
+        path: the ONNX file.
+        arguments: the model with its example call; it runs eager.
+        tolerance: which differences are accepted.
+        runtime: "auto", "onnxruntime" or "reference".
+        samples: how many random inputs of the example's sizes are tried.
+        sizes: whether dynamic axes are tried at other sizes.
+        seed: of the random inputs.
+        weights: tensors to feed where the file takes weights as inputs, by input name.
+        limits: conditions on sizes outside of which the file need not be right.
+    """
+
+    path: str
+    arguments: Arguments
+    tolerance: Tolerance = attrs.field(factory=Tolerance)
+    runtime: str = "auto"
+    samples: int = 2
+    sizes: bool = True
+    seed: int = 0
+    weights: Mapping[str, torch.Tensor] = attrs.field(factory=dict)
+    limits: tuple[Limit, ...] = ()
+
+    def run(self) -> Verification:
+        """Run all checks; what goes wrong in one is its result, not an exception."""
+        if any(tensor.is_meta for tensor in self._tensors()):
+            reason = "the model has no values to compute with: weights or inputs are on the meta device"
+            return Verification(checks=(Check(name="example", status="skipped", reason=reason),))
+        try:
+            session, instead = open_session(self.path, self.runtime)
+        except RuntimeLacks as lacks:
+            return Verification(checks=(Check(name="example", status="skipped", reason=str(lacks)),))
+        except RuntimeRejects as rejects:
+            return Verification(checks=(Check(name="example", status="failed", reason=str(rejects)),))
+        return Verification(checks=tuple(self._checks(session)), runtime=session.runtime, instead=instead)
+
+    def _checks(self, session: Session) -> Iterator[Check]:
+        import torch
+
+        examples = {item.name: item.tensor.detach().cpu() for item in self.arguments.inputs}
+        unknown = [name for name in session.inputs if name not in examples and name not in self.weights]
+        if unknown:
+            reason = f"the file has inputs that the call does not give: {', '.join(unknown)}"
+            yield Check(name="example", status="failed", reason=reason)
+            return
+        shapes = {name: session.inputs.get(name, tuple(tensor.shape)) for name, tensor in examples.items()}
+        generator = torch.Generator().manual_seed(self.seed)
+        standing = axis_sizes(shapes, examples)
+
+        def drawn(name: str, sizes: Mapping[str, int]) -> Check:
+            return self._check(session, name, draw(examples, shapes, sizes, generator), sizes)
+
+        yield self._check(session, "example", examples, standing)
+        if not examples:
+            return
+        for sample in range(self.samples):
+            yield drawn(f"random inputs {sample + 1}", standing)
+        if not self.sizes or not standing:
+            return
+        agreed: dict[str, int] = {}
+        for axis, size in standing.items():
+            for check in self._axis_checks(axis, size, standing, drawn):
+                yield check
+                if check.status == "passed":
+                    agreed[axis] = check.sizes[axis]
+        if len(agreed) > 1:
+            yield drawn(f"all axes: {_listed(agreed)}", {**standing, **agreed})
+
+    def _axis_checks(
+        self, axis: str, size: int, standing: Mapping[str, int], drawn: Callable[[str, Mapping[str, int]], Check]
+    ) -> Iterator[Check]:
+        """Try an axis at other sizes; if none is taken, at double size, then together with the axes of its size."""
+        tried = []
+        for other in other_sizes(size):
+            tried.append(drawn(f"{axis} = {other}", {**standing, axis: other}))
+        yield from tried
+        if any(check.status != "skipped" for check in tried):
+            return
+        doubled = drawn(f"{axis} = {2 * size}", {**standing, axis: 2 * size})
+        yield doubled
+        alike = [name for name, length in standing.items() if length == size]
+        if doubled.status == "skipped" and len(alike) > 1:
+            for other in (size + 1, 2 * size):
+                together = dict.fromkeys(alike, other)
+                yield drawn(_listed(together), {**standing, **together})
+
+    def _check(
+        self, session: Session, name: str, inputs: Mapping[str, torch.Tensor], sizes: Mapping[str, int]
+    ) -> Check:
+        tensors = [inputs[item.name].to(item.tensor.device) for item in self.arguments.inputs]
+        try:
+            expected = self._eager(tensors, self.seed)
+        except Exception as error:
+            # The model may refuse some sizes; what it refuses cannot be compared.
+            refusal = f"PyTorch refuses these inputs: {type(error).__name__}: {_first_line(error)}"
+            return Check(name=name, status="skipped", reason=refusal, sizes=dict(sizes))
+        feeds = {key: value for key, value in {**self.weights, **inputs}.items() if key in session.inputs}
+        found: tuple[OutputError, ...] = ()
+        reason: str | None
+        try:
+            got = session.run(feeds)
+        except RuntimeLacks as lacks:
+            return Check(name=name, status="skipped", reason=str(lacks), sizes=dict(sizes))
+        except RuntimeRejects as rejects:
+            reason = str(rejects)
+        else:
+            reason, found = self._compared(session, expected, got)
+        if reason is None:
+            if found and all(output.empty for output in found):
+                reason = "there is nothing to compare: PyTorch's outputs are empty or have only NaN"
+                return Check(name=name, status="skipped", reason=reason, sizes=dict(sizes), outputs=found)
+            return Check(name=name, status="passed", sizes=dict(sizes), outputs=found)
+        excuse = self._excuse(tensors, expected, sizes)
+        if excuse is None:
+            return Check(name=name, status="failed", reason=reason, sizes=dict(sizes), outputs=found)
+        return Check(name=name, status="skipped", reason=f"{excuse} ({reason})", sizes=dict(sizes), outputs=found)
+
+    def _compared(
+        self, session: Session, expected: list[torch.Tensor], got: list[torch.Tensor]
+    ) -> tuple[str | None, tuple[OutputError, ...]]:
+        if len(expected) != len(got):
+            return f"the file has {len(got)} outputs, the model {len(expected)}", ()
+        names = [*session.outputs, *(f"output {index}" for index in range(len(session.outputs), len(got)))]
+        coarsest = self._coarsest()
+        found = tuple(
+            compare(name, a, b, self.tolerance, coarsest) for name, a, b in zip(names, expected, got, strict=False)
+        )
+        problems = [f"output '{output.name}' {output.problem}" for output in found if output.problem]
+        return "; ".join(problems) or None, found
+
+    def _excuse(
+        self, tensors: list[torch.Tensor], expected: list[torch.Tensor], sizes: Mapping[str, int]
+    ) -> str | None:
+        """Return why a difference does not count: the sizes are outside of the stated limits, or eager is random."""
+        for limit in self.limits:
+            if not limit.holds(sizes):
+                return f"outside of the stated limit {limit.text}"
+        again = self._eager(tensors, self.seed + 1)
+        loosest = Tolerance(rtol=self.tolerance.rtol, atol=self.tolerance.atol)
+        for a, b in itertools.zip_longest(expected, again):
+            if a is None or b is None or a.shape != b.shape or compare("", a, b, loosest).problem:
+                return "the model is random: two runs of it in PyTorch differ"
+        return None
+
+    def _eager(self, tensors: list[torch.Tensor], seed: int) -> list[torch.Tensor]:
+        import torch
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self.arguments.eager(tensors)
+
+    def _coarsest(self) -> torch.dtype | None:
+        """Return the coarsest floating-point type among weights and inputs."""
+        import torch
+
+        types = {tensor.dtype for tensor in self._tensors() if tensor.dtype.is_floating_point}
+        return max(types, key=lambda dtype: torch.finfo(dtype).eps, default=None)
+
+    def _tensors(self) -> Iterator[torch.Tensor]:
+        yield from (item.tensor for item in self.arguments.inputs)
+        parameters = getattr(self.arguments.model, "parameters", None)
+        if callable(parameters):
+            yield from parameters()
+
+
+def _listed(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "(no message)"

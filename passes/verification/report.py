@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What verification found: a list of checks, each passed, failed or skipped with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from .comparison import OutputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Status = Literal["passed", "failed", "skipped"]
+
+
+@attrs.frozen(kw_only=True)
+class Check:
+    """One run of the file beside eager.
+
+    Attributes:
+        name: what was run: "example", "random inputs 1", "batch = 7".
+        status: passed, failed, or skipped.
+        reason: why it failed or was skipped; None if it passed.
+        sizes: the sizes that dynamic axes had, by axis name.
+        outputs: how far each output is from eager's; empty if nothing was compared.
+    """
+
+    name: str
+    status: Status
+    reason: str | None = None
+    sizes: Mapping[str, int] = attrs.field(factory=dict)
+    outputs: tuple[OutputError, ...] = ()
+
+    @property
+    def absolute(self) -> float | None:
+        """The largest difference over all outputs, or None if nothing was compared."""
+        return max((output.absolute for output in self.outputs), default=None)
+
+    @property
+    def relative(self) -> float | None:
+        """The largest difference as a share of its output's scale, or None if nothing was compared."""
+        return max((output.relative for output in self.outputs), default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; infinite differences become null."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "reason": self.reason,
+            "sizes": dict(self.sizes),
+            "absolute": _number(self.absolute),
+            "relative": _number(self.relative),
+            "outputs": [
+                {
+                    "name": output.name,
+                    "dtype": output.dtype,
+                    "shape": list(output.shape),
+                    "absolute": _number(output.absolute),
+                    "relative": _number(output.relative),
+                    "allowed": output.allowed,
+                    "problem": output.problem,
+                }
+                for output in self.outputs
+            ],
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Verification:
+    """The value of `Fact.VERIFIED`: all checks of one file.
+
+    Attributes:
+        checks: what was run, in order.
+        runtime: name and version of what ran the file, or None if nothing could.
+        instead: why that is not onnxruntime, or None if it is.
+    """
+
+    checks: tuple[Check, ...]
+    runtime: str | None = None
+    instead: str | None = None
+
+    def of_status(self, status: Status) -> tuple[Check, ...]:
+        """Return the checks that have a status."""
+        return tuple(check for check in self.checks if check.status == status)
+
+    @property
+    def status(self) -> Status:
+        """Failed if any check failed; passed if some passed; skipped if all were."""
+        if self.of_status("failed"):
+            return "failed"
+        return "passed" if self.of_status("passed") else "skipped"
+
+    @property
+    def passed(self) -> bool:
+        """Whether some checks passed and none failed."""
+        return self.status == "passed"
+
+    def summary(self) -> str:
+        """Return one line: how many checks passed, failed and were skipped, and the worst error."""
+        counts = [f"{len(self.of_status(s))} {s}" for s in ("passed", "failed", "skipped") if self.of_status(s)]
+        worst = max((check.relative for check in self.checks if check.relative is not None), default=None)
+        error = "" if worst is None else f", worst relative error {worst:.1e}"
+        return f"verification {self.status}: {', '.join(counts) or 'no checks'}{error} ({self.runtime or 'not run'})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "status": self.status,
+            "runtime": self.runtime,
+            "instead": self.instead,
+            "checks": [check.to_dict() for check in self.checks],
+        }
+
+    def table(self) -> Table:
+        """Return a rich table with a line for each check."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="dim", title=self.summary(), title_justify="left")
+        table.add_column("check")
+        table.add_column("status")
+        table.add_column("relative", justify="right")
+        table.add_column("absolute", justify="right")
+        table.add_column("reason", overflow="fold")
+        for check in self.checks:
+            style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[check.status]
+            table.add_row(
+                Text(check.name),
+                Text(check.status, style=style),
+                _shown(check.relative),
+                _shown(check.absolute),
+                Text(check.reason or ""),
+            )
+        if self.instead:
+            table.caption = Text(f"run by {self.runtime}, because {self.instead}")
+            table.caption_justify = "left"
+        return table
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"

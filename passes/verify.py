@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The check at the end: does the file compute what the model computes?"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ..pipeline.declare import a_pass, option
+from ..pipeline.errors import VerificationFailed
+from ..pipeline.facts import Fact
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..pipeline.note import Note
+    from ..pipeline.work import Work
+    from .verification.checking import Limit
+    from .verification.report import Verification
+
+
+@a_pass("verify", requires=(Fact.FILE, Fact.ARGUMENTS), provides=(Fact.VERIFIED,))
+class Verify:
+    """Run the file and compare it with PyTorch, also at other sizes.
+
+    Why: a file can be valid and wrong, and it can be right on the example alone. So it runs in onnxruntime beside the
+    model on the example, on random inputs of the same kind, and with every dynamic axis at one, at one more than the
+    example's size and at a prime, then with all axes changed at once. Count, element types, shapes and values of the
+    outputs must agree: floating-point values within `rtol` of the scale of their output (types coarser than float32
+    within 16 steps of their precision, if that is more), integers and booleans exactly.
+
+    Each check is passed, failed, or skipped with a reason, and all are recorded before a failed one ends the run. A
+    check is skipped when PyTorch itself refuses the size, when the model is random (dropout in training mode), when the
+    sizes are outside of a limit that capture has stated, or when nothing can run the file. Where onnxruntime is not
+    installed or lacks a kernel, onnx's reference evaluator runs the file in its place, and the record says so.
+
+    Declines when: no runtime can run the file; the one check is then skipped, and a warning says why.
+    """
+
+    rtol: float = option(1e-4, help="Accepted difference, as a share of the output's scale.", at_least=0)
+    atol: float = option(1e-7, help="Accepted difference beside rtol, for outputs near zero.", at_least=0)
+    samples: int = option(2, help="How many random inputs to try at the example's sizes.", at_least=0)
+    sizes: bool = option(True, help="Also try every dynamic axis at other sizes.")
+    seed: int = option(0, help="Seed of the random inputs.", at_least=0)
+    runtime: str = option(
+        "auto",
+        help="What runs the file: onnxruntime, reference (onnx's evaluator), or auto for the first that can.",
+        choices=("auto", "onnxruntime", "reference"),
+    )
+
+    def run(self, work: Work, note: Note) -> None:
+        """Check, record, and raise if a check failed."""
+        from .verification.checking import Checker
+        from .verification.comparison import Tolerance
+
+        with _on_disk(work) as path:
+            verification = Checker(
+                path=path,
+                arguments=work.need(Fact.ARGUMENTS),
+                tolerance=Tolerance(rtol=self.rtol, atol=self.atol),
+                runtime=self.runtime,
+                samples=self.samples,
+                sizes=self.sizes,
+                seed=self.seed,
+                weights=_weight_inputs(work),
+                limits=_limits(work),
+            ).run()
+        work.provide(Fact.VERIFIED, verification)
+        _record(verification, note)
+        failed = verification.of_status("failed")
+        if failed:
+            lines = [f"{check.name}: {check.reason}" for check in failed]
+            where = getattr(work.values.get(Fact.FILE), "path", None)
+            raise VerificationFailed(
+                f"{len(failed)} of {len(verification.checks)} checks failed\n  " + "\n  ".join(lines),
+                where=where and f"{where}, run by {verification.runtime}",
+                hint="compare the opset and the options; verify.rtol sets what difference is accepted",
+            )
+
+
+def _record(verification: Verification, note: Note) -> None:
+    for check in verification.checks:
+        note.count(check.status)
+        note.decided(
+            f"check {check.status}",
+            check.reason or "agrees with PyTorch",
+            check=check.name,
+            **{key: value for key, value in check.to_dict().items() if key in ("sizes", "absolute", "relative")},
+        )
+    if verification.instead:
+        note.warned("the file was not run by onnxruntime", runtime=verification.runtime, why=verification.instead)
+    if verification.status == "skipped":
+        reason = verification.checks[0].reason if verification.checks else "there was no check"
+        note.warned("nothing was verified", why=reason)
+
+
+@contextlib.contextmanager
+def _on_disk(work: Work) -> Iterator[str]:
+    """Give the path of the file; a model that was not written to one, or was streamed away, gets a temporary one."""
+    import os
+    import tempfile
+    from pathlib import Path
+
+    path = getattr(work.need(Fact.FILE), "path", None)
+    if path is not None and Path(path).is_file():
+        yield os.fspath(path)
+        return
+    from .model_bytes import PROTOBUF_LIMIT, inline_size, lay_out, model_bytes
+
+    model = work.need_model()
+    with tempfile.TemporaryDirectory(prefix="lading-verify-") as folder:
+        data_file = None
+        if inline_size(model) + 1024 * len(model.graph) > PROTOBUF_LIMIT:
+            weights = [(name, value.const_value) for name, value in model.graph.initializers.items()]
+            data_file = lay_out(
+                "model.onnx.data",
+                [
+                    (name, tensor)
+                    for name, tensor in weights
+                    if tensor is not None and tensor.dtype.name != "STRING" and tensor.nbytes >= 1024
+                ],
+            )
+        content = model_bytes(model, data_file)
+        with open(Path(folder, "model.onnx"), "wb") as file:
+            for block in content.blocks():
+                file.write(block)
+        if data_file is not None:
+            with open(Path(folder, data_file.location), "wb") as file:
+                for block in data_file.blocks():
+                    file.write(block)
+        yield str(Path(folder, "model.onnx"))
+
+
+def _weight_inputs(work: Work) -> Mapping[str, torch.Tensor]:
+    """Return the values of weights that the file takes as inputs; those on the meta device have none."""
+    from .verification.runtimes import from_numpy
+
+    placed = getattr(work.values.get(Fact.INITIALIZERS), "weight_inputs", {})
+    return {
+        name: from_numpy(tensor.numpy()) for name, tensor in placed.items() if not getattr(tensor.raw, "is_meta", False)
+    }
+
+
+def _limits(work: Work) -> tuple[Limit, ...]:
+    """Return the conditions on sizes that capture has stated."""
+    from .verification.limits import limit_of
+
+    guards = getattr(work.values.get(Fact.GRAPH), "guards", ())
+    found = [limit_of(guard.condition, guard.outcome, guard.source) for guard in guards]
+    return tuple(limit for limit in found if limit is not None)

@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from lading.passes.arguments import Arguments, TensorInput
+from lading.passes.dynamic_axes import Axes
+from lading.passes.initializers import Placement
+from lading.passes.serialize import Written
+from lading.passes.trace.capture import Capture, Guard
+from lading.passes.verification import runtimes
+from lading.passes.verification.comparison import Tolerance, compare
+from lading.passes.verification.inputs import draw_like, other_sizes
+from lading.passes.verification.limits import limit_of
+from lading.passes.verification.report import Check, Verification
+from lading.passes.verify import Verify
+from lading.pipeline.errors import VerificationFailed
+from lading.pipeline.facts import Fact
+from lading.pipeline.note import Note
+from lading.pipeline.work import Target, Work
+from rich.console import Console
+from torch import Tensor, nn
+
+DOUBLE = "double (float[batch, 3] x) => (float[batch, 3] y) { y = Add(x, x) }"
+
+
+class Model(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *tensors: Tensor) -> Any:
+        return self.function(*tensors)
+
+
+def arguments(model: nn.Module, tensors: Sequence[Tensor], names: Sequence[str] = ("x", "mask", "z")) -> Arguments:
+    inputs = tuple(TensorInput(name, tensor, {}, name) for name, tensor in zip(names, tensors, strict=False))
+    return Arguments(model=model, inputs=inputs, rebuild=lambda given: (tuple(given), {}))
+
+
+def verified(
+    tmp_path: Path,
+    graph: str,
+    model: Callable[..., Any],
+    *tensors: Tensor,
+    opset: int = 18,
+    values: Mapping[Fact, Any] | None = None,
+    header: str = "",
+    **options: Any,
+) -> tuple[Verification, Note]:
+    """Write a graph given as text, verify it beside a function, and return what came out, failed or not."""
+    text = f'<ir_version: 8, opset_import: ["" : {opset}{header}]> {graph}'
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    work = Work(target=Target(opset))
+    module = model if isinstance(model, nn.Module) else Model(model)
+    work.provide(Fact.ARGUMENTS, arguments(module, tensors))
+    work.provide(Fact.FILE, Written(str(file), None, file.stat().st_size))
+    for fact, value in (values or {}).items():
+        work.provide(fact, value)
+    note = Note()
+    try:
+        Verify(**options).run(work, note)
+    except VerificationFailed:
+        assert "failed" == work.need(Fact.VERIFIED).status
+    return work.need(Fact.VERIFIED), note
+
+
+def statuses(verification: Verification) -> dict[str, str]:
+    return {check.name: check.status for check in verification.checks}
+
+
+# What is checked ------------------------------------------------------------------------------------------------------
+
+
+def test_example_random_inputs_and_other_sizes_are_run(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3))
+    assert {
+        "example": "passed",
+        "random inputs 1": "passed",
+        "random inputs 2": "passed",
+        "batch = 1": "passed",
+        "batch = 3": "passed",
+        "batch = 7": "passed",
+    } == statuses(verification)
+
+
+def test_all_tensors_that_share_an_axis_name_change_together(tmp_path: Path) -> None:
+    graph = """add (float[n, 3] x, float[n] mask) => (float[n, 3] y) {
+        axes = Constant<value_ints=[1]>()
+        column = Unsqueeze(mask, axes)
+        y = Add(x, column)
+    }"""
+    verification, _ = verified(tmp_path, graph, lambda x, z: x + z[:, None], torch.randn(2, 3), torch.randn(2))
+    assert "passed" == statuses(verification)["n = 7"]
+
+
+def test_two_axes_are_also_changed_at_once(tmp_path: Path) -> None:
+    graph = "double (float[batch, width] x) => (float[batch, width] y) { y = Add(x, x) }"
+    verification, _ = verified(tmp_path, graph, lambda x: x + x, torch.randn(2, 3))
+    assert "passed" == statuses(verification)["all axes: batch = 7, width = 7"]
+
+
+def test_axes_of_one_size_are_changed_together_when_none_can_change_alone(tmp_path: Path) -> None:
+    graph = "add (float[a] x, float[b] mask) => (float[a] y) { y = Add(x, mask) }"
+
+    def add(x: Tensor, z: Tensor) -> Tensor:
+        if x.shape != z.shape:
+            raise ValueError("sizes differ")
+        return x + z
+
+    verification, _ = verified(tmp_path, graph, add, torch.randn(4), torch.randn(4))
+    assert "passed" == statuses(verification)["a = 5, b = 5"]
+
+
+def test_sizes_can_be_left_out(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3), sizes=False, samples=0)
+    assert {"example": "passed"} == statuses(verification)
+
+
+# What fails -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_value_fails(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x * 1.001, torch.randn(2, 3))
+    assert "failed" == verification.status
+
+
+def test_a_wrong_value_raises_with_exit_code_one_after_all_checks(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> {DOUBLE}').SerializeToString())
+    work = Work(target=Target(18))
+    work.provide(Fact.ARGUMENTS, arguments(Model(torch.square), [torch.randn(2, 3)]))
+    work.provide(Fact.FILE, Written(str(file), None, 1))
+    with pytest.raises(VerificationFailed, match="6 of 6 checks failed") as caught:
+        Verify().run(work, Note())
+    assert 1 == caught.value.exit_code
+
+
+def test_a_file_right_on_the_example_alone_fails(tmp_path: Path) -> None:
+    graph = "baked (float[batch, 3] x) => (float[batch, 3] y) { s = Constant<value_floats=[2.0]>()\n y = Add(x, s) }"
+    verification, _ = verified(tmp_path, graph, lambda x: x + x.shape[0], torch.randn(2, 3))
+    assert {"example": "passed", "batch = 7": "failed"}.items() <= statuses(verification).items()
+
+
+def test_an_axis_baked_into_the_file_fails(tmp_path: Path) -> None:
+    graph = "baked (float[batch, 3] x) => (float[batch, 3] y) { s = Constant<value_ints=[2, 3]>()\n y = Reshape(x, s) }"
+    verification, _ = verified(tmp_path, graph, lambda x: x + 0, torch.randn(2, 3))
+    assert ["batch = 1", "batch = 3", "batch = 7"] == [check.name for check in verification.of_status("failed")]
+
+
+def test_a_wrong_type_fails(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: (x + x).double(), torch.randn(2, 3))
+    assert "output 'y' has type float32 and not float64" == verification.checks[0].reason
+
+
+def test_a_wrong_shape_fails(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: (x + x)[None], torch.randn(2, 3))
+    assert "output 'y' has shape [2, 3] and not [1, 2, 3]" == verification.checks[0].reason
+
+
+def test_a_missing_output_fails(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: (x + x, x), torch.randn(2, 3))
+    assert "the file has 1 outputs, the model 2" == verification.checks[0].reason
+
+
+def test_an_input_that_the_call_does_not_give_fails(tmp_path: Path) -> None:
+    graph = "add (float[n] x, float[n] other) => (float[n] y) { y = Add(x, other) }"
+    verification, _ = verified(tmp_path, graph, lambda x: x, torch.randn(4))
+    assert "the file has inputs that the call does not give: other" == verification.checks[0].reason
+
+
+def test_a_file_that_the_runtime_rejects_fails(tmp_path: Path) -> None:
+    graph = "wrong (float[n] x) => (float[n] y) { y = NoSuchOperator(x) }"
+    verification, _ = verified(tmp_path, graph, lambda x: x, torch.randn(4))
+    assert "failed" == verification.status
+
+
+def test_integers_must_be_equal(tmp_path: Path) -> None:
+    graph = "same (int64[n] x) => (int64[n] y) { y = Identity(x) }"
+    verification, _ = verified(tmp_path, graph, lambda x: x + (x == 3), torch.arange(10_000))
+    assert "output 'y' 1 of 10000 values differ, and integers must not" == verification.checks[0].reason
+
+
+# What is skipped ------------------------------------------------------------------------------------------------------
+
+
+def test_a_size_that_eager_refuses_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    graph = """half (float[n] x) => (float[m] y) {
+        rows = Constant<value_ints=[2, -1]>()
+        halves = Reshape(x, rows)
+        axes = Constant<value_ints=[0]>()
+        y = ReduceSum<keepdims=0>(halves, axes)
+    }"""
+    verification, _ = verified(tmp_path, graph, lambda x: x.view(2, -1).sum(0), torch.randn(4))
+    assert {"n = 7": "skipped", "n = 8": "passed"}.items() <= statuses(verification).items()
+
+
+def test_the_reason_names_what_eager_said(tmp_path: Path) -> None:
+    def refuse(x: Tensor) -> Tensor:
+        if len(x) == 7:
+            raise ValueError("seven is\nunlucky")
+        return x + x
+
+    verification, _ = verified(tmp_path, DOUBLE, refuse, torch.randn(2, 3))
+    skipped = verification.of_status("skipped")
+    assert "PyTorch refuses these inputs: ValueError: seven is" == skipped[0].reason
+
+
+def test_a_random_model_is_skipped(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + torch.rand_like(x), torch.randn(2, 3), sizes=False)
+    assert "skipped" == verification.status
+
+
+def test_a_difference_outside_of_a_stated_limit_is_skipped(tmp_path: Path) -> None:
+    graph = "baked (float[batch, 3] x) => (float[batch, 3] y) { y = Add(x, x) }"
+    capture = Capture(strategy="record", guards=(Guard("batch < 5", True, "model.py:3", True),))
+    verification, _ = verified(
+        tmp_path, graph, lambda x: x + x if len(x) < 5 else x, torch.randn(2, 3), values={Fact.GRAPH: capture}
+    )
+    assert {"batch = 3": "passed", "batch = 7": "skipped"}.items() <= statuses(verification).items()
+
+
+def test_only_nan_is_nothing_to_compare(tmp_path: Path) -> None:
+    graph = "root (float[n] x) => (float[n] y) { y = Sqrt(x) }"
+    verification, _ = verified(tmp_path, graph, torch.sqrt, -torch.ones(4) - torch.rand(4), sizes=False, samples=0)
+    assert "skipped" == verification.status
+
+
+def test_weights_without_values_are_skipped(tmp_path: Path) -> None:
+    model = nn.Linear(3, 3, device="meta")
+    verification, _ = verified(tmp_path, DOUBLE, model, torch.randn(2, 3))
+    assert "skipped" == verification.status
+
+
+def test_skipping_everything_is_warned_of(tmp_path: Path) -> None:
+    model = nn.Linear(3, 3, device="meta")
+    _, note = verified(tmp_path, DOUBLE, model, torch.randn(2, 3))
+    assert ["nothing was verified"] == [warning.message for warning in note.warnings]
+
+
+# What runs the file ---------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_kernel_is_left_to_the_reference(tmp_path: Path) -> None:
+    graph = "least (bfloat16[n] x) => (bfloat16[n] y) { z = Neg(x)\n y = Max(x, z) }"
+    verification, note = verified(tmp_path, graph, torch.abs, torch.randn(4).bfloat16())
+    assert ("passed", True) == (verification.status, str(verification.runtime).startswith("onnx.reference"))
+    assert ["the file was not run by onnxruntime"] == [warning.message for warning in note.warnings]
+
+
+def test_a_missing_onnxruntime_is_left_to_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_onnxruntime(name: str, *rest: Any, **others: Any) -> Any:
+        if name.partition(".")[0] == "onnxruntime":
+            raise ImportError("No module named 'onnxruntime'")
+        return real(name, *rest, **others)
+
+    monkeypatch.setattr(builtins, "__import__", without_onnxruntime)
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3))
+    assert ("passed", "onnxruntime cannot be imported (No module named 'onnxruntime')") == (
+        verification.status,
+        verification.instead,
+    )
+
+
+def test_an_operator_of_the_users_own_is_skipped(tmp_path: Path) -> None:
+    graph = "own (float[n] x) => (float[n] y) { y = my.domain.Twice(x) }"
+    verification, _ = verified(tmp_path, graph, lambda x: x + x, torch.randn(4), header=', "my.domain" : 1')
+    assert "skipped" == verification.status
+
+
+def test_onnxruntime_alone_is_skipped_where_it_cannot(tmp_path: Path) -> None:
+    graph = "own (float[n] x) => (float[n] y) { y = my.domain.Twice(x) }"
+    verification, _ = verified(
+        tmp_path, graph, lambda x: x + x, torch.randn(4), header=', "my.domain" : 1', runtime="onnxruntime"
+    )
+    assert "Twice" in str(verification.checks[0].reason)
+
+
+def test_the_reference_can_be_asked_for(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3), runtime="reference")
+    assert ("passed", True) == (verification.status, str(verification.runtime).startswith("onnx.reference"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int8, torch.uint64, torch.bool])
+@pytest.mark.parametrize("session", [runtimes.OnnxRuntimeSession, runtimes.ReferenceSession])
+def test_element_types_go_through_a_runtime_unchanged(tmp_path: Path, dtype: torch.dtype, session: Any) -> None:
+    kind = {torch.float64: "double"}.get(dtype, str(dtype).removeprefix("torch."))
+    text = f'<ir_version: 8, opset_import: ["" : 18]> same ({kind}[n, 2] x) => ({kind}[n, 2] y) {{ y = Identity(x) }}'
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    tensor = torch.tensor([[0, 1], [1, 100]]).to(dtype)
+    (answer,) = session(str(file)).run({"x": tensor})
+    assert (dtype, True) == (answer.dtype, torch.equal(answer, tensor))
+
+
+# Where the file is ----------------------------------------------------------------------------------------------------
+
+
+def in_memory(text: str) -> Work:
+    work = Work(target=Target(18), model=ir.from_proto(onnx.parser.parse_model(text)))
+    work.provide(Fact.FILE, Written(None, None, 0))
+    work.provide(Fact.AXES, Axes())
+    return work
+
+
+def test_a_model_in_memory_is_verified() -> None:
+    work = in_memory(f'<ir_version: 8, opset_import: ["" : 18]> {DOUBLE}')
+    work.provide(Fact.ARGUMENTS, arguments(Model(lambda x: x + x), [torch.randn(2, 3)]))
+    Verify().run(work, Note())
+    assert work.need(Fact.VERIFIED).passed
+
+
+def test_weights_that_are_inputs_are_fed() -> None:
+    text = "add (float[n, 3] x, float[3] bias) => (float[n, 3] y) { y = Add(x, bias) }"
+    work = in_memory(f'<ir_version: 8, opset_import: ["" : 18]> {text}')
+    bias = torch.randn(3)
+    work.provide(Fact.ARGUMENTS, arguments(Model(lambda x: x + bias), [torch.randn(2, 3)]))
+    work.provide(Fact.INITIALIZERS, Placement(8, {"bias": ir.tensor(bias.numpy(), name="bias")}))
+    Verify().run(work, Note())
+    assert work.need(Fact.VERIFIED).passed
+
+
+# How outputs are compared ---------------------------------------------------------------------------------------------
+
+
+def problem(expected: Any, got: Any, **kind: Any) -> str | None:
+    return compare("y", torch.tensor(expected, **kind), torch.tensor(got, **kind), Tolerance()).problem
+
+
+def test_the_tolerance_is_on_the_scale_of_the_output() -> None:
+    assert problem([100.0, 0.0], [100.0, 0.009]) is None
+
+
+def test_a_difference_above_the_tolerance_is_a_problem() -> None:
+    assert "1 of 2 values differ by more than 1.0e-04 of the scale" == problem([100.0, 0.0], [100.0, 0.011])
+
+
+def test_mask_values_do_not_set_the_scale() -> None:
+    assert problem([-3.4e38, 1.0, 2.0, 3.0], [-3.4e38, 1.1, 2.0, 3.0]) is not None
+
+
+def test_mask_values_are_compared_with_themselves() -> None:
+    assert problem([-3.4e38, 1.0, 2.0, 3.0], [-3.3e38, 1.0, 2.0, 3.0]) is not None
+
+
+def test_nan_must_stand_in_the_same_places() -> None:
+    assert "NaN stands in 1 places and not in 0" == problem([1.0, 2.0], [1.0, math.nan])
+
+
+def test_nan_in_the_same_place_is_equal() -> None:
+    assert problem([1.0, math.nan], [1.0, math.nan]) is None
+
+
+def test_infinities_have_signs() -> None:
+    assert "infinities stand in other places" == problem([1.0, math.inf], [1.0, -math.inf])
+
+
+def test_half_precision_has_a_wider_tolerance() -> None:
+    assert problem([1.0, 2.0], [1.0, 2.01], dtype=torch.float16) is None
+
+
+def test_outputs_of_a_half_precision_model_have_a_wider_tolerance() -> None:
+    expected, got = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.01])
+    assert compare("y", expected, got, Tolerance(), torch.float16).problem is None
+
+
+def test_large_integers_are_compared_exactly() -> None:
+    assert 1.0 == compare("y", torch.tensor([2**62]), torch.tensor([2**62 + 1]), Tolerance()).absolute
+
+
+def test_complex_numbers_may_come_as_pairs() -> None:
+    expected = torch.complex(torch.randn(3), torch.randn(3))
+    assert compare("y", expected, torch.view_as_real(expected), Tolerance()).problem is None
+
+
+# Which inputs are drawn -----------------------------------------------------------------------------------------------
+
+
+def drawn(example: Tensor, *shape: int) -> Tensor:
+    return draw_like(example, shape, torch.Generator().manual_seed(0))
+
+
+def test_integers_stay_in_the_range_of_the_example() -> None:
+    values = drawn(torch.tensor([5, 9, 7]), 1000)
+    assert {5, 6, 7, 8, 9} == set(values.tolist())
+
+
+def test_floats_are_drawn_from_the_example() -> None:
+    values = drawn(torch.tensor([0.25, -1.5]), 100)
+    assert {0.25, -1.5} == set(values.tolist())
+
+
+def test_a_constant_float_is_varied_upward() -> None:
+    values = drawn(torch.zeros(4), 100)
+    assert (True, True) == (bool((values >= 0).all()), len(set(values.tolist())) > 50)
+
+
+def test_rows_of_a_mask_stay_rows_of_the_mask() -> None:
+    mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
+    assert {(1, 1, 1, 0, 1, 1), (1, 0, 0, 0, 1, 0)} == set(map(tuple, drawn(mask, 5, 6).tolist()))
+
+
+def test_a_square_mask_keeps_its_order() -> None:
+    causal = torch.ones(4, 4, dtype=torch.bool).tril()
+    assert torch.equal(causal[:3, :3], drawn(causal, 3, 3))
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.complex64, torch.int32, torch.uint8, torch.bool]
+)
+def test_the_element_type_stays(dtype: torch.dtype) -> None:
+    assert (dtype, (3, 2)) == ((values := drawn(torch.tensor([[0, 1], [2, 3]]).to(dtype), 3, 2)).dtype, values.shape)
+
+
+def test_an_empty_example_can_grow() -> None:
+    assert (2, 5, 4) == drawn(torch.empty(2, 0, 4), 2, 5, 4).shape
+
+
+@pytest.mark.parametrize(("size", "others"), [(1, [2, 7]), (4, [1, 5, 7]), (6, [1, 7, 5]), (7, [1, 8, 5]), (0, [1, 7])])
+def test_other_sizes(size: int, others: list[int]) -> None:
+    assert others == other_sizes(size)
+
+
+# Stated limits --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("condition", "outcome", "holds"),
+    [
+        ("(width % 8) == 0", True, False),
+        ("width > 3", True, True),
+        ("width > 3", False, False),
+        ("(width // 2)", 5, True),
+        ("max(width, 20) == 20", True, True),
+        ("ceil((width / 2)) + 2*width == 27", True, False),
+        ("unknown == 3", True, True),
+    ],
+)
+def test_limits_are_read_from_their_words(condition: str, outcome: Any, holds: bool) -> None:
+    limit = limit_of(condition, outcome, "model.py:3")
+    assert limit is not None
+    assert holds == limit.holds({"width": 10})
+
+
+@pytest.mark.parametrize("condition", ["__import__('os')", "a.b == 3", "no python", "[1][0]"])
+def test_other_words_are_no_limit(condition: str) -> None:
+    assert limit_of(condition, True, "") is None
+
+
+# What is reported -----------------------------------------------------------------------------------------------------
+
+
+def test_every_check_is_on_the_record(tmp_path: Path) -> None:
+    _, note = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3))
+    assert ["check passed"] * 6 == [decision.what for decision in note.decisions]
+
+
+def test_the_dictionary_is_json_without_infinities(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: (x + x).double(), torch.randn(2, 3))
+    assert json.loads(json.dumps(verification.to_dict(), allow_nan=False))["checks"][0]["absolute"] is None
+
+
+def test_the_table_has_a_line_for_each_check() -> None:
+    checks = (Check(name="example", status="passed"), Check(name="batch = 1", status="skipped", reason="[too] small"))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(Verification(checks=checks, runtime="onnxruntime").table())
+    assert "[too] small" in console.export_text()
+
+
+def test_a_run_where_all_is_skipped_is_not_passed() -> None:
+    assert not Verification(checks=(Check(name="example", status="skipped", reason="no runtime"),)).passed

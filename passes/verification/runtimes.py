@@ -240,5 +240,5 @@ def from_numpy(array: Any) -> torch.Tensor:
     if carrier is not None:
         return torch.from_numpy(array.view(carrier)).view(getattr(torch, str(array.dtype)))
     # numpy may spell a type in two ways (ulong and ulonglong); torch knows one of them.
-    array = array.astype(array.dtype.name, copy=not array.flags.writeable)
-    return torch.from_numpy(array)
+    array = array.view(array.dtype.name)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

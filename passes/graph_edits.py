@@ -39,6 +39,11 @@ def all_graphs(model: ir.Model) -> Iterator[ir.Graph]:
         yield from with_subgraphs(function.graph)
 
 
+def used_domains(model: ir.Model) -> set[str]:
+    """Return the operator domains of all nodes, the default one as \"\"."""
+    return {"" if node.domain == "ai.onnx" else node.domain for graph in all_graphs(model) for node in graph}
+
+
 def is_non_deterministic(node: ir.Node) -> bool:
     """Whether two runs of `node` on the same inputs may differ: random numbers, or Dropout in training mode."""
     if node.domain not in ("", "ai.onnx"):

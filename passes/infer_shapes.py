@@ -43,17 +43,21 @@ class InferShapes:
         inferred = _infer(model, note)
         if inferred is None:
             return
-        symbols = {
-            dim.value
-            for value in model.graph.inputs
-            for dim in value.shape or ()
-            if not isinstance(dim, int) and dim.value
-        }
-        _merge(model.graph, inferred.graph, symbols, note)
+        _merge(model.graph, inferred.graph, _symbols(model), note)
         for graph in with_subgraphs(model.graph):
             for node in graph:
                 if any(_is_gap(value) for value in node.outputs):
                     note.declined(node, "onnx infers no type or shape")
+
+
+def _symbols(model: ir.Model) -> set[str]:
+    """Return the names of dimensions in the model, to tell them from those that onnx makes up."""
+    from .graph_edits import with_subgraphs
+
+    values = [*model.graph.inputs]
+    for graph in with_subgraphs(model.graph):
+        values.extend(value for node in graph for value in node.outputs)
+    return {dim.value for value in values for dim in value.shape or () if not isinstance(dim, int) and dim.value}
 
 
 def _is_gap(value: ir.Value) -> bool:
@@ -72,11 +76,13 @@ def _infer(model: ir.Model, note: Note) -> onnx.ModelProto | None:
     import onnx
     import onnx_ir as ir
 
+    from .graph_edits import used_domains
     from .model_bytes import graph_without_initializers
 
     proto = onnx.ModelProto(ir_version=max(model.ir_version, 8))
-    for domain, version in model.opset_imports.items():
-        proto.opset_import.add(domain=domain, version=version)
+    # Imports are only completed when the file is written, and the inference wants one for every domain.
+    for domain in sorted({"", *model.opset_imports, *used_domains(model)}):
+        proto.opset_import.add(domain=domain, version=model.opset_imports.get(domain, 1))
     for function in model.functions.values():
         ir.serde.serialize_function_into(proto.functions.add(), function)
     proto.graph.CopyFrom(graph_without_initializers(model.graph))

@@ -104,7 +104,7 @@ class Inline:
                 note.declined(function.name, "preserved")
         try:
             result = InlinePass(criteria=wanted)(model)
-        except (ir.passes.PassError, ValueError) as error:
+        except (ir.passes.InvariantError, ir.passes.PassError, ValueError) as error:
             cause = error.__cause__ or error
             hint = "this is a limit of the inliner; name the function in inline.preserve"
             raise CaptureError(f"a captured function cannot be inlined: {cause}", hint=hint) from error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,8 @@ class Serialize:
 
         model = work.model
         assert model is not None
+        model.metadata_props.update(getattr(work.request, "metadata", {}))
+        model.producer_name, model.producer_version = "lading", importlib.metadata.version("lading")
         self._write_origins(model)
         _complete_opsets(model, work)
         target = getattr(work.request, "file", None)
@@ -188,7 +191,9 @@ def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
 
 def _complete_opsets(model: ir.Model, work: Work) -> None:
     """Import every domain that a node uses, and no other but the default one, sorted by name."""
-    used = {""} | {"" if node.domain == "ai.onnx" else node.domain for node in _all_nodes(model)}
+    from .graph_edits import used_domains
+
+    used = {""} | used_domains(model)
     imports = dict(model.opset_imports)
     versions = {
         domain: imports.get(domain) or work.target.custom_opsets.get(domain) or (work.target.opset if not domain else 1)

@@ -238,8 +238,8 @@ class ComputedWeight(_BorrowedTensor):
     `rows(start, stop)` returns the slice along the first dimension, as a torch tensor or numpy array of `dtype` (for a
     scalar it is called once, with 0 and 1). Writing asks for a few megabytes at a time, so a model with folded weights
     never holds a second copy of them; `by_rows=False` says that rows cannot be had singly, and writing asks for all at
-    once. `what` names the computation and `sources` the tensors it starts from: both enter the digest. `parameter` is the
-    name of the weight that this one stands for, if it stands for one.
+    once. `what` names the computation and `sources` the tensors it starts from: both enter the digest. `parameter` is
+    the name of the weight that this one stands for, if it stands for one.
     """
 
     def __init__(

@@ -237,6 +237,10 @@ class Emitter:
         """Return an int64 constant: a scalar for an int, a vector for a list; values pass through."""
         return value if isinstance(value, ir.Value) else self.const(value, ir.DataType.INT64)
 
+    def is_own_constant(self, x: ir.Value) -> bool:
+        """Whether a value is a constant that a lowering made, and not a parameter of the model."""
+        return self._session.made(x)
+
     def cast(self, x: Operand, dtype: ir.DataType) -> ir.Value:
         """Convert to a dtype; no node where nothing changes, and a constant stays a constant."""
         if not isinstance(x, ir.Value):

@@ -90,3 +90,10 @@ class Session:
             if self.graph is not None:
                 self.graph.register_initializer(value)
         return value
+
+    def made(self, value: ir.Value) -> bool:
+        """Whether a value is a constant that lowering made, and not a parameter of the model."""
+        tensor = value.const_value
+        if tensor is None or value.dtype is None:
+            return False
+        return any(value is constant for constant in self._constants.values())

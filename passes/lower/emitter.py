@@ -353,7 +353,7 @@ class Emitter:
     # ---- the operator being lowered ----------------------------------------------------------------------------------
 
     def result(self, index: int = 0) -> Described:
-        """Return what capture knows of an output of the operator being lowered: dtype, shape, and whether it is used."""
+        """Return what is known of an output of the operator being lowered: dtype, shape, and whether it is used."""
         return self._results[index]
 
     @property

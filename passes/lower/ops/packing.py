@@ -3,8 +3,8 @@
 
 Sequences are sorted by falling length, so step ``t`` holds the first ``batch_sizes[t]`` of them
 (https://pytorch.org/docs/stable/generated/torch.nn.utils.rnn.PackedSequence.html).  ONNX has no such form: its
-recurrent operators take padded sequences with their lengths.  A packed value therefore remembers the padded one that it came
-from; where the two meet again, nothing is packed at all and the nodes that would have packed are dead.
+recurrent operators take padded sequences with their lengths.  A packed value therefore remembers the padded one that
+it came from; where the two meet again, nothing is packed at all and the nodes that would have packed are dead.
 """
 
 from __future__ import annotations

@@ -179,6 +179,9 @@ def _projected_direction(
         outputs=3,
         **directions,
     )
+    time, batch, width = x.shape[0], x.shape[1], weights.w_hr.shape[0]
+    for made, dims in ((y, [time, batch, width]), (last_h, [batch, width]), (last_c, [batch, size])):
+        made.type, made.shape = ir.TensorType(x.dtype), ir.Shape(dims)
     return y, last_h, last_c
 
 
@@ -193,9 +196,6 @@ def _projected_layer(
         hs.append(last_h)
         cs.append(last_c)
     y = ys[0] if len(ys) == 1 else op.Concat(*ys, axis=1)
-    for described in (*hs, *cs, y):
-        if described.dtype is None:
-            described.dtype = x.dtype
     return LayerOutput(y, _by_direction(op, hs), _by_direction(op, cs))
 
 
@@ -272,7 +272,7 @@ def _packed_layers(
     batch_sizes: ir.Value,
     h: ir.Value,
     c: ir.Value | None,
-    *rest: Any,
+    parameters: Sequence[ir.Value],
     **flags: Any,
 ) -> tuple[ir.Value, ir.Value, ir.Value | None]:
     """Run layers over sequences that stand packed behind each other, by unpacking and packing."""

@@ -78,18 +78,10 @@ def selu(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Selu(x)
 
 
-@lowers("aten::celu", since=12)
+@lowers("aten::celu")
 def celu(op: Emitter, x: ir.Value, *, alpha: float = 1.0) -> ir.Value:
     """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``."""
     return op.Celu(x, alpha=float(alpha))
-
-
-@lowers("aten::celu")
-def celu_by_elu(op: Emitter, x: ir.Value, *, alpha: float = 1.0) -> ir.Value:
-    """``celu(x) = alpha * elu(x / alpha)``."""
-    if alpha == 1:
-        return op.Elu(x)
-    return op.Mul(op.Elu(op.Div(x, alpha)), alpha)
 
 
 # ---- smooth ones -----------------------------------------------------------------------------------------------------
@@ -107,45 +99,22 @@ def tanh(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Tanh(*op.promote_float(x))
 
 
-@lowers("aten::gelu", since=20)
+@lowers("aten::gelu")
 def gelu(op: Emitter, x: ir.Value, *, approximate: str = "none") -> ir.Value:
     """``x`` times the normal distribution function, or its approximation by tanh."""
     return op.Gelu(x, approximate=None if approximate == "none" else approximate)
 
 
-@lowers("aten::gelu")
-def gelu_by_formula(op: Emitter, x: ir.Value, *, approximate: str = "none") -> ir.Value:
-    """The formulas of https://arxiv.org/abs/1606.08415, for opsets without Gelu."""
-    if approximate == "tanh":
-        cubic = op.Mul(op.Add(op.Mul(op.Mul(x, x), 0.044715), 1.0), x)
-        weight = op.Add(op.Tanh(op.Mul(cubic, math.sqrt(2 / math.pi))), 1.0)
-    else:
-        weight = op.Add(op.Erf(op.Div(x, math.sqrt(2))), 1.0)
-    return op.Mul(op.Mul(x, weight), 0.5)
-
-
-@lowers("aten::silu", since=24)
+@lowers("aten::silu")
 def silu(op: Emitter, x: ir.Value) -> ir.Value:
     """``x * sigmoid(x)``."""
     return op.Swish(x)
 
 
-@lowers("aten::silu")
-def silu_by_sigmoid(op: Emitter, x: ir.Value) -> ir.Value:
-    """``x * sigmoid(x)``, for opsets without Swish."""
-    return op.Mul(x, op.Sigmoid(x))
-
-
-@lowers("aten::mish", since=18)
+@lowers("aten::mish")
 def mish(op: Emitter, x: ir.Value) -> ir.Value:
     """``x * tanh(softplus(x))``."""
     return op.Mish(x)
-
-
-@lowers("aten::mish")
-def mish_by_softplus(op: Emitter, x: ir.Value) -> ir.Value:
-    """``x * tanh(softplus(x))``, for opsets without Mish."""
-    return op.Mul(x, op.Tanh(op.Softplus(x)))
 
 
 @lowers("aten::hardsigmoid")
@@ -154,16 +123,10 @@ def hardsigmoid(op: Emitter, x: ir.Value) -> ir.Value:
     return op.HardSigmoid(x, alpha=1 / 6, beta=0.5)
 
 
-@lowers("aten::hardswish", since=14)
+@lowers("aten::hardswish")
 def hardswish(op: Emitter, x: ir.Value) -> ir.Value:
     """``x * hardsigmoid(x)``."""
     return op.HardSwish(x)
-
-
-@lowers("aten::hardswish")
-def hardswish_by_hardsigmoid(op: Emitter, x: ir.Value) -> ir.Value:
-    """``x * hardsigmoid(x)``, for opsets without HardSwish."""
-    return op.Mul(x, op.HardSigmoid(x, alpha=1 / 6, beta=0.5))
 
 
 @lowers("aten::softplus")
@@ -200,28 +163,16 @@ def softsign(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Softsign(x)
 
 
-@lowers("aten::softshrink", since=9)
+@lowers("aten::softshrink")
 def softshrink(op: Emitter, x: ir.Value, *, lambd: float = 0.5) -> ir.Value:
     """Move towards zero by ``lambd``."""
     return op.Shrink(x, lambd=float(lambd), bias=float(lambd))
 
 
-@lowers("aten::hardshrink", since=9)
+@lowers("aten::hardshrink")
 def hardshrink(op: Emitter, x: ir.Value, *, lambd: float = 0.5) -> ir.Value:
     """Zero within ``lambd`` of zero."""
     return op.Shrink(x, lambd=float(lambd), bias=0.0)
-
-
-@lowers("aten::softshrink")
-def softshrink_by_relu(op: Emitter, x: ir.Value, *, lambd: float = 0.5) -> ir.Value:
-    """Move towards zero by ``lambd``, for opsets without Shrink."""
-    return op.Sub(op.Relu(op.Sub(x, lambd)), op.Relu(op.Sub(op.Neg(x), lambd)))
-
-
-@lowers("aten::hardshrink")
-def hardshrink_by_mask(op: Emitter, x: ir.Value, *, lambd: float = 0.5) -> ir.Value:
-    """Zero within ``lambd`` of zero, for opsets without Shrink."""
-    return op.Mul(x, op.cast(op.Greater(op.Abs(x), lambd), x.dtype or ir.DataType.FLOAT))
 
 
 @lowers("aten::glu")

@@ -135,7 +135,7 @@ def truncated(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Where(op.Less(x, 0.0), op.Ceil(x), op.Floor(x))
 
 
-@lowers("aten::remainder.Tensor", "aten::remainder.Scalar", "aten::remainder.Scalar_Tensor", since=10)
+@lowers("aten::remainder.Tensor", "aten::remainder.Scalar", "aten::remainder.Scalar_Tensor")
 def remainder(op: Emitter, x: ir.Value, y: Operand = None, *, other: Operand = None, self: Operand = None) -> ir.Value:
     """The remainder with the sign of the divisor."""
     a, b = op.promote(*_operands(x, y, other, self))
@@ -150,31 +150,11 @@ def remainder(op: Emitter, x: ir.Value, y: Operand = None, *, other: Operand = N
     return op.Where(wrong_sign, op.Add(rest, b), rest)
 
 
-@lowers("aten::remainder.Tensor", "aten::remainder.Scalar", "aten::remainder.Scalar_Tensor")
-def remainder_by_division(
-    op: Emitter, x: ir.Value, y: Operand = None, *, other: Operand = None, self: Operand = None
-) -> ir.Value:
-    """The remainder with the sign of the divisor, before ONNX had Mod."""
-    a, b = op.promote(*_operands(x, y, other, self))
-    if is_float(a):
-        return op.Sub(a, op.Mul(op.Floor(op.Div(a, b)), b))
-    rest = op.Sub(a, op.Mul(op.Div(a, b), b))
-    return op.Add(rest, op.Mul(b, op.cast(op.Less(op.Mul(rest, b), 0), _dtype(a))))
-
-
-@lowers("aten::fmod.Tensor", "aten::fmod.Scalar", "prims::fmod", since=10)
+@lowers("aten::fmod.Tensor", "aten::fmod.Scalar", "prims::fmod")
 def fmod(op: Emitter, x: ir.Value, y: Operand = None, *, other: Operand = None) -> ir.Value:
     """The remainder with the sign of the dividend."""
     a, b = op.promote(x, other if y is None else y)
     return op.Mod(a, b, fmod=1)
-
-
-@lowers("aten::fmod.Tensor", "aten::fmod.Scalar", "prims::fmod")
-def fmod_by_division(op: Emitter, x: ir.Value, y: Operand = None, *, other: Operand = None) -> ir.Value:
-    """The remainder with the sign of the dividend, before ONNX had Mod."""
-    a, b = op.promote(x, other if y is None else y)
-    quotient = op.Div(a, b)
-    return op.Sub(a, op.Mul(truncated(op, quotient) if is_float(a) else quotient, b))
 
 
 def _operands(x: ir.Value, y: Operand, other: Operand, left: Operand) -> tuple[Operand, Operand]:

@@ -57,7 +57,7 @@ def isclose(
     if not is_float(x):
         x, y = (op.cast(value, ir.DataType.DOUBLE) for value in (x, y))
     elif equal_nan:
-        same = op.Or(same, op.And(isnan(op, x), isnan(op, y)))
+        same = op.Or(same, op.And(op.IsNaN(x), op.IsNaN(y)))
     if rtol == 0 and atol == 0:
         return same
     distance = op.Abs(op.Sub(x, y))
@@ -68,28 +68,16 @@ def isclose(
 # ---- special values --------------------------------------------------------------------------------------------------
 
 
-@lowers("aten::isnan", since=9)
+@lowers("aten::isnan")
 def isnan(op: Emitter, x: ir.Value) -> ir.Value:
     """Where ``x`` is not a number."""
     return op.IsNaN(x) if is_float(x) else _nowhere(op, x)
 
 
-@lowers("aten::isnan")
-def isnan_by_comparison(op: Emitter, x: ir.Value) -> ir.Value:
-    """Where ``x`` equals nothing, itself included."""
-    return op.Not(op.Equal(x, x)) if is_float(x) else _nowhere(op, x)
-
-
-@lowers("aten::isinf", since=10)
+@lowers("aten::isinf")
 def isinf(op: Emitter, x: ir.Value) -> ir.Value:
     """Where ``x`` is infinite."""
     return op.IsInf(x) if is_float(x) else _nowhere(op, x)
-
-
-@lowers("aten::isinf")
-def isinf_by_comparison(op: Emitter, x: ir.Value) -> ir.Value:
-    """Where ``|x|`` equals infinity."""
-    return op.Equal(op.Abs(x), math.inf) if is_float(x) else _nowhere(op, x)
 
 
 @lowers("aten::isfinite", "prims::isfinite")
@@ -165,7 +153,7 @@ def _without_nan(op: Emitter, choose: object, x: ir.Value, y: ir.Value) -> ir.Va
     a, b = op.promote(x, y)
     if not is_float(a):
         return maximum(op, a, b) if choose is maximum else minimum(op, a, b)
-    nan_a, nan_b = op.call("aten::isnan", a), op.call("aten::isnan", b)
+    nan_a, nan_b = op.IsNaN(a), op.IsNaN(b)
     return op.Where(nan_a, b, pick(a, op.Where(nan_b, a, b)))
 
 

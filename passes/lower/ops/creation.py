@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from ...dialect import onnx_dtype, torch_dtype
+from ...dialect import torch_dtype
 from ..emitter import Emitter, Operand
 from ..registry import lowers
 

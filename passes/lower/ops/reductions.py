@@ -13,7 +13,7 @@ import torch
 from ...dialect import onnx_dtype
 from ..emitter import Emitter, Operand
 from ..registry import lowers
-from .arithmetic import is_bool, is_float
+from .arithmetic import is_float
 
 Dims = Sequence[int] | int | None
 
@@ -79,7 +79,7 @@ def prod(op: Emitter, x: ir.Value, *, dim: Dims = None, keepdim: bool = False, d
 @lowers("aten::nansum")
 def nansum(op: Emitter, x: ir.Value, *, dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> ir.Value:
     """The sum of what is a number."""
-    numbers = op.Where(op.call("aten::isnan", x), 0, x) if is_float(x) else x
+    numbers = op.Where(op.IsNaN(x), 0, x) if is_float(x) else x
     return reduce(op, "ReduceSum", op.cast(numbers, _wanted(op, dtype)), dim, keepdim)
 
 
@@ -87,7 +87,7 @@ def nansum(op: Emitter, x: ir.Value, *, dim: Dims = None, keepdim: bool = False,
 def nanmean(op: Emitter, x: ir.Value, *, dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> ir.Value:
     """The mean of what is a number."""
     wanted = _wanted(op, dtype)
-    missing = op.call("aten::isnan", x)
+    missing = op.IsNaN(x)
     total = reduce(op, "ReduceSum", op.cast(op.Where(missing, 0, x), wanted), dim, keepdim)
     return op.Div(total, reduce(op, "ReduceSum", op.cast(op.Not(missing), wanted), dim, keepdim))
 

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from ..emitter import Emitter
 from ..registry import lowers
 from .diagonals import diagonal_of
-from .views import Size, permuted, reshape_to, sizes_of
+from .views import Size, SizeOf, permuted, reshape_to, sizes_of
 
 # Names for the axes that an ellipsis stands for; equations are written in letters only.
 _ELLIPSIS_NAMES = [chr(0x2460 + position) for position in range(20)]
@@ -64,7 +64,9 @@ def _summed(op: Emitter, x: ir.Value, names: str, kept: set[str]) -> tuple[ir.Va
 def _aligned(op: Emitter, x: ir.Value, names: str, wanted: str) -> ir.Value:
     """Order the axes as wanted, with axes of size one for what the operand does not name."""
     x = permuted(op, x, [names.index(name) for name in wanted if name in names])
-    missing = [axis for axis, name in enumerate(wanted) if name not in names]
+    # Axes in front are left to broadcasting; the other operand has the first of them.
+    first = min((wanted.index(name) for name in names), default=len(wanted))
+    missing = [axis - first for axis, name in enumerate(wanted) if name not in names and axis > first]
     return op.Unsqueeze(x, missing) if missing else x
 
 
@@ -83,6 +85,13 @@ def _merged_size(op: Emitter, x: ir.Value, start: int, end: int) -> Size:
     return product
 
 
+def _product(op: Emitter, x: ir.Value, start: int, end: int) -> Size:
+    total: Size = op.size(x, start)
+    for axis in range(start + 1, end):
+        total = op.Mul(op.vector(total), op.vector(op.size(x, axis)))
+    return total
+
+
 def _matrices(op: Emitter, x: ir.Value, names: str, batch: str, rows: str, columns: str) -> ir.Value:
     """Return an operand as matrices: the batch axes, the rows merged to one axis, the columns merged to one."""
     x = permuted(op, x, [names.index(name) for name in batch + rows + columns])
@@ -95,13 +104,6 @@ def _matrices(op: Emitter, x: ir.Value, names: str, batch: str, rows: str, colum
     return reshape_to(op, x, [*sizes_of(op, x, 0, len(batch)), first, second])
 
 
-def _product(op: Emitter, x: ir.Value, start: int, end: int) -> Size:
-    total: Size = op.size(x, start)
-    for axis in range(start + 1, end):
-        total = op.Mul(op.vector(total), op.vector(op.size(x, axis)))
-    return total
-
-
 def contracted(
     op: Emitter, left: ir.Value, left_names: str, right: ir.Value, right_names: str, kept: str
 ) -> tuple[ir.Value, str]:
@@ -110,6 +112,11 @@ def contracted(
     right, right_names = _summed(op, right, right_names, set(left_names) | set(kept))
     shared = [name for name in left_names if name in right_names]
     summed = "".join(name for name in shared if name not in kept)
+    batch = "".join(name for name in shared if name in kept)
+    left_only = "".join(name for name in left_names if name not in shared)
+    right_only = "".join(name for name in right_names if name not in shared)
+    if not summed or (batch and not (left_only and right_only)):
+        return _multiplied(op, left, left_names, right, right_names, kept, summed)
     for name in summed:
         # An index of size one goes with any other: the longer operand is summed over it first.
         if _size_is_one(op, left, left_names, name) != _size_is_one(op, right, right_names, name):
@@ -117,33 +124,50 @@ def contracted(
                 right = op.ReduceSum(right, [right_names.index(name)], keepdims=1)
             else:
                 left = op.ReduceSum(left, [left_names.index(name)], keepdims=1)
-    batch = "".join(name for name in shared if name in kept)
-    left_only = "".join(name for name in left_names if name not in shared)
-    right_only = "".join(name for name in right_names if name not in shared)
-    if not summed:
-        wanted = "".join(dict.fromkeys(batch + left_only + right_only))
-        ordered = "".join(name for name in kept if name in wanted)
-        product = op.Mul(_aligned(op, left, left_names, ordered), _aligned(op, right, right_names, ordered))
-        return product, ordered
-    if _better_swapped(kept, left_only, right_only):
+    if _better_swapped(kept, batch, left_only, right_only):
         return contracted(op, right, right_names, left, left_names, kept)
-    a = _matrices(op, left, left_names, batch, left_only, summed)
-    b = _matrices(op, right, right_names, batch, summed, right_only)
+    sizes: list[Size] = [SizeOf(left, left_names.index(name)) for name in batch + left_only]
+    sizes += [SizeOf(right, right_names.index(name)) for name in right_only]
+    if batch:
+        a = _matrices(op, left, left_names, batch, left_only, summed)
+        flat_rows = len(left_only) != 1
+    else:
+        # Further axes of the left operand may stay: MatMul takes them for a batch over the one matrix on the right.
+        a = permuted(op, left, [left_names.index(name) for name in left_only + summed])
+        if len(summed) > 1:
+            a = reshape_to(
+                op, a, [*sizes_of(op, a, 0, len(left_only)), _merged_size(op, a, len(left_only), op.rank(a))]
+            )
+        flat_rows = False
+    if not batch and not right_only and len(summed) == 1:
+        b = right
+    else:
+        b = _matrices(op, right, right_names, batch, summed, right_only)
     product = op.MatMul(a, b)
-    names = batch + left_only + right_only
-    if len(left_only) != 1 or len(right_only) != 1:
-        count = len(batch)
-        sizes: list[Size] = list(sizes_of(op, product, 0, count))
-        sizes += [sizes_of(op, left)[left_names.index(name)] for name in left_only]
-        sizes += [sizes_of(op, right)[right_names.index(name)] for name in right_only]
+    if flat_rows or (len(right_only) != 1 and b is not right):
         product = reshape_to(op, product, sizes)
-    return product, names
+    return product, batch + left_only + right_only
 
 
-def _better_swapped(kept: str, left_only: str, right_only: str) -> bool:
-    """Whether the result needs no transposition with the operands the other way round."""
+def _multiplied(
+    op: Emitter, left: ir.Value, left_names: str, right: ir.Value, right_names: str, kept: str, summed: str
+) -> tuple[ir.Value, str]:
+    """Multiply element by element, then sum: right where one operand has no index of its own."""
+    every = dict.fromkeys(left_names + right_names)
+    longer = left_names if len(left_names) >= len(right_names) else right_names
+    if summed:
+        # In the order of the larger operand, which is spared a transposition.
+        ordered = longer if set(longer) == set(every) else "".join(every)
+    else:
+        ordered = "".join(name for name in kept if name in every)
+    product = op.Mul(_aligned(op, left, left_names, ordered), _aligned(op, right, right_names, ordered))
+    return _summed(op, product, ordered, set(kept))
+
+
+def _better_swapped(kept: str, batch: str, left_only: str, right_only: str) -> bool:
+    """Whether the operands should change places: to spare a transposition, or to have the vector on the right."""
     if not left_only or not right_only:
-        return False
+        return bool(right_only and not left_only and not batch)
     return kept.endswith(left_only) and not kept.endswith(right_only)
 
 

@@ -295,7 +295,7 @@ def unique(
     del sorted
     found, inverse, counts = _unique_flat(op, x)
     nothing = op.i64([])
-    return found, inverse if return_inverse or return_counts else nothing, counts if return_counts else nothing
+    return found, inverse if return_inverse else nothing, counts if return_counts else nothing
 
 
 @lowers("aten::_unique", since=11)
@@ -329,7 +329,7 @@ def unique_by_sorting(
     del sorted
     found, inverse, counts = _unique_by_sorting(op, x)
     nothing = op.i64([])
-    return found, inverse if return_inverse or return_counts else nothing, counts if return_counts else nothing
+    return found, inverse if return_inverse else nothing, counts if return_counts else nothing
 
 
 @lowers("aten::_unique", since=9)

@@ -72,8 +72,8 @@ class Exported:
     @property
     def axes(self) -> Mapping[str, Mapping[int, str]]:
         """The dynamic axes of the file: for each input and output, the name of each axis."""
-        axes: Mapping[str, Mapping[int, str]] = self.work.values.get(Fact.AXES) or {}
-        return axes
+        table = self.work.values.get(Fact.AXES)
+        return {} if table is None else dict(table.by_name())
 
     @property
     def verification(self) -> Any:

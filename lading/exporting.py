@@ -13,7 +13,7 @@ from .exported import Exported
 from .passes import BUILTIN
 from .passes.request import Request
 from .pipeline.audit import JsonLines, Sink
-from .pipeline.errors import UsageError, did_you_mean
+from .pipeline.errors import UsageError
 from .pipeline.plan import make_plan
 from .pipeline.recipe import load_recipe
 from .pipeline.registry import Registry
@@ -45,7 +45,7 @@ def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
     raise UsageError(
         f"{argument}={value!r} is not known",
         where=f"lading.export({argument}=...)",
-        hint=did_you_mean(str(value), sorted(set(words.values()))),
+        hint=f"one of: {', '.join(sorted(set(words.values())))}",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..pipeline.declare import a_pass, option
-from ..pipeline.errors import CaptureError, UsageError
+from ..pipeline.errors import CaptureError, UsageError, did_you_mean
 from ..pipeline.facts import Fact
 
 if TYPE_CHECKING:
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Specialisation:
-    """Capture's word that it had to fix an axis that was asked to be dynamic.
-
-    `Fact.GRAPH`'s value has a list of these (or of objects with these attributes) as `specialisations`.
-    """
+class FixedAxis:
+    """An axis of an input that was asked to be dynamic and is a constant: which, its size, where and why."""
 
     input: str
     axis: int
@@ -44,7 +41,11 @@ class Axes:
 
     inputs: Mapping[str, Mapping[int, str]] = attrs.field(factory=dict)
     outputs: Mapping[str, Mapping[int, str]] = attrs.field(factory=dict)
-    fixed: Sequence[Any] = ()
+    fixed: Sequence[FixedAxis] = ()
+
+    def by_name(self) -> dict[str, Mapping[int, str]]:
+        """Return the dynamic axes of every input and output that has some."""
+        return {name: axes for name, axes in {**self.inputs, **self.outputs}.items() if axes}
 
 
 @a_pass(
@@ -94,20 +95,23 @@ class DynamicAxes:
 
     def _check_inputs(
         self, graph: ir.Graph, asked: Sequence[Any], recorded: Sequence[Any], note: Note
-    ) -> tuple[Any, ...]:
-        reasons = {(item.input, item.axis): item for item in recorded}
+    ) -> tuple[FixedAxis, ...]:
+        reasons = {item.axis: item for item in recorded}
         values = {value.name: value for value in graph.inputs}
-        fixed: list[Any] = []
+        fixed: list[FixedAxis] = []
         for argument in asked:
             value = values.get(argument.name)
             if value is None or value.shape is None:
                 continue
             for axis, name in sorted(argument.axes.items()):
                 dim = value.shape[axis]
-                item = reasons.get((argument.name, axis))
-                if item is None and isinstance(dim, int):
-                    item = Specialisation(argument.name, axis, name, dim, "", "the captured graph has a constant there")
-                if item is None:
+                reason = reasons.get(name)
+                if reason is not None:
+                    why = f"its run relies on {reason.condition}"
+                    item = FixedAxis(argument.name, axis, name, reason.size, reason.source, why)
+                elif isinstance(dim, int):
+                    item = FixedAxis(argument.name, axis, name, dim, "", "the captured graph has a constant there")
+                else:
                     if getattr(dim, "value", None) != name:
                         _set_dim(value, axis, name)
                     continue
@@ -128,7 +132,7 @@ class DynamicAxes:
         return tuple(fixed)
 
 
-def _fixed_axes(fixed: Sequence[Any]) -> CaptureError:
+def _fixed_axes(fixed: Sequence[FixedAxis]) -> CaptureError:
     lines = []
     for item in fixed:
         at = f" at {item.source}" if item.source else ""
@@ -147,8 +151,9 @@ def _name_outputs(graph: ir.Graph, asked: Mapping[str, Mapping[int, str]], note:
     for output, axes in sorted(asked.items()):
         value = values.get(output)
         if value is None:
-            known = ", ".join(str(name) for name in values)
-            raise UsageError(f"axes are given for '{output}', which is not an output", hint=f"the outputs are: {known}")
+            names = [str(name) for name in (*(inputs.name for inputs in graph.inputs), *values)]
+            what = f"dynamic_axes are given for '{output}', which is neither an input nor an output"
+            raise UsageError(what, hint=did_you_mean(output, names))
         if value.shape is None:
             continue
         rank = len(value.shape)

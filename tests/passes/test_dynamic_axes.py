@@ -6,7 +6,8 @@ from typing import Any
 
 import onnx_ir as ir
 import pytest
-from lading.passes.dynamic_axes import DynamicAxes, Specialisation
+from lading.passes.dynamic_axes import DynamicAxes, FixedAxis
+from lading.passes.trace.capture import Specialisation
 from lading.pipeline.errors import CaptureError, UsageError
 from lading.pipeline.facts import Fact
 from lading.pipeline.note import Note
@@ -50,7 +51,8 @@ def test_a_symbol_of_captures_gets_the_users_name() -> None:
     assert "batch" == work.model.graph.inputs[0].shape[0].value
 
 
-SQUEEZED = Specialisation("x", 0, "batch", 4, "net.py:17", "int() was taken of the size")
+SQUEEZED = Specialisation("batch", 4, "batch == 4", "net.py:17")
+FIXED = FixedAxis("x", 0, "batch", 4, "net.py:17", "its run relies on batch == 4")
 
 
 def test_a_fixed_axis_is_an_error_with_axis_and_line() -> None:
@@ -67,7 +69,7 @@ def test_a_fixed_axis_nobody_recorded_is_an_error_too() -> None:
 def test_a_fixed_axis_can_be_a_warning() -> None:
     work, note = run(dim="batch", recorded=[SQUEEZED], on_fixed_axis="warn")
     assert [4, "net.py:17"] == [note.warnings[0].details["size"], note.warnings[0].details["source"]]
-    assert (4, (SQUEEZED,)) == (work.model.graph.inputs[0].shape[0], work.need(Fact.AXES).fixed)
+    assert (4, (FIXED,)) == (work.model.graph.inputs[0].shape[0], work.need(Fact.AXES).fixed)
 
 
 def test_names_for_constant_output_axes_are_warned_about() -> None:

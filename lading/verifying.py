@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare a file that exists already with the model that it was exported from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .passes import BUILTIN
+from .passes.request import Request
+from .pipeline.errors import UsageError, VerificationFailed
+from .pipeline.facts import Fact
+from .pipeline.note import Note
+from .pipeline.recipe import load_recipe
+from .pipeline.registry import Registry
+from .pipeline.resolve import resolve
+from .pipeline.run import target_of
+from .pipeline.work import Work
+
+if TYPE_CHECKING:
+    from .passes.verification.report import Verification
+
+
+def verify_file(
+    file: str | os.PathLike[str],
+    model: Any,
+    args: Any = (),
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    input_names: Sequence[str] | None = None,
+    recipe: str | Path = "inference",
+    settings: Iterable[str] = (),
+    reload: Callable[[], Any] | None = None,
+) -> Verification:
+    """Run a file and compare it with the model, on the example call, on random inputs and at other sizes.
+
+    Args:
+        file: an ONNX file.
+        model: the model that it was exported from.
+        args: the example arguments, in any form that :func:`lading.export` takes.
+        kwargs: further keyword arguments of the call.
+        input_names: names of the file's inputs, in order; by default as the file has them.
+        recipe: the recipe whose steps normalize-arguments and verify are used.
+        settings: overrides as text: ``"verify.rtol=1e-3"``.
+        reload: makes the model anew.
+
+    Returns:
+        Every check, passed, failed or skipped with a reason.
+
+    Raises:
+        UsageError: the file cannot be read, or the call does not fit the model or the file.
+    """
+    names = _input_names(Path(file))
+    resolved = resolve(
+        load_recipe(recipe),
+        Registry(BUILTIN),
+        overrides={"normalize-arguments.input_names": tuple(input_names or names), "verify.enabled": True},
+        settings=settings,
+    )
+    steps = {step.declaration.name: step.made for step in resolved.steps()}
+    work = Work(target=target_of(resolved), request=Request(model=model, args=args, kwargs=kwargs, reload=reload))
+    steps["normalize-arguments"].run(work, Note())
+    from .passes.serialize import Written
+
+    work.provide(Fact.FILE, Written(os.fspath(file), None, Path(file).stat().st_size))
+    try:
+        steps["verify"].run(work, Note())
+    except VerificationFailed:
+        # The report says what differs; whether that is an error is the caller's to say.
+        if Fact.VERIFIED not in work.values:
+            raise
+    verification: Verification = work.need(Fact.VERIFIED)
+    return verification
+
+
+def _input_names(file: Path) -> tuple[str, ...]:
+    import onnx
+
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}", hint="lading export MODEL -o FILE writes one")
+    try:
+        model = onnx.load(file, load_external_data=False)
+    except Exception as error:
+        raise UsageError(f"{file} is not an ONNX file: {type(error).__name__}", where=str(file)) from error
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    return tuple(value.name for value in model.graph.input if value.name not in initializers)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small model in a file, and the command line run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+from lading.cli import main
+
+NETS = """
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        return torch.relu(self.linear(x))
+
+
+class Fixing(Net):
+    def forward(self, x):
+        if x.shape[0] == 2:
+            return self.linear(x)
+        return x
+
+
+class Unsupported(Net):
+    def forward(self, x):
+        q = torch.linalg.svdvals(x)
+        return torch.linalg.svdvals(self.linear(x)) + q.sum() + torch.linalg.eigvalsh(x.T @ x).sum()
+
+
+def net():
+    torch.manual_seed(0)
+    return Net(), (torch.ones(2, 4),)
+
+
+def fixing():
+    return Fixing(), (torch.ones(2, 4),)
+
+
+def unsupported():
+    return Unsupported(), (torch.ones(2, 4),)
+
+
+def misfit():
+    return Net(), (torch.ones(2, 4), 1, 2)
+
+
+def branching():
+    class Branching(Net):
+        def forward(self, x):
+            if x.sum() > 0:
+                return x
+            return -x
+
+    return Branching(), (torch.ones(2, 4),)
+"""
+
+
+@attrs.frozen
+class Answer:
+    """What a command left: exit code, stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch):
+    """A folder with ``nets.py``, which is the working folder."""
+    (tmp_path / "nets.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def lading(capfd) -> Callable[..., Answer]:
+    """Run the command line: ``lading("export", "nets.py:net", ...)``."""
+
+    def run(*arguments: str) -> Answer:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Answer(int(leaving.value.code or 0), captured.out, captured.err)
+
+    return run

@@ -412,11 +412,19 @@ def _top_k(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
 @_rule("Split")
 def _split(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     dims = dims_of(inputs[0])
-    sizes = attributes["split"] if "split" in attributes else constant_ints(inputs[1]) if len(inputs) > 1 else None
-    if dims is None or sizes is None:
+    if dims is None:
         return []
-    axis = attributes.get("axis", 0)
-    return [[*dims[: axis % len(dims)], size, *dims[axis % len(dims) + 1 :]] for size in sizes]
+    axis = attributes.get("axis", 0) % len(dims)
+    sizes: Sequence[Any] | None = attributes.get("split") or (constant_ints(inputs[1]) if len(inputs) > 1 else None)
+    count = attributes.get("num_outputs")
+    if sizes is None and count and isinstance(dims[axis], int):
+        chunk = -(-dims[axis] // count)
+        sizes = [max(0, min(chunk, dims[axis] - index * chunk)) for index in range(count)]
+    if sizes is None:
+        length = dims_of(inputs[1]) if len(inputs) > 1 else None
+        count = count or (length[0] if length and isinstance(length[0], int) else 0)
+        sizes = [_unknown() for _ in range(count)]
+    return [[*dims[:axis], size, *dims[axis + 1 :]] for size in sizes]
 
 
 @_rule("Constant")

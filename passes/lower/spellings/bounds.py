@@ -16,7 +16,21 @@ from .forms import alike, as_is, dtype_of, is_float
 if TYPE_CHECKING:
     from ..emitter import Emitter, Operand
 
-as_is("Clip", "Max", "Min", since=12)
+as_is("Max", "Min", since=12)
+
+
+@spells("Clip", since=12)
+def clip(op: Emitter, input: Operand, min: Operand = None, max: Operand = None) -> ir.Value:
+    """Clip 12.
+
+    A missing bound of floats is written as an infinity; left out it would be the largest finite number, which cuts
+    infinities.
+    """
+    (x,) = alike(op, input)
+    if is_float(x):
+        min = -np.inf if min is None else min
+        max = np.inf if max is None else max
+    return op.raw("Clip", x, min, max)
 
 
 @spells("Clip", since=11)
@@ -25,7 +39,7 @@ def clip_floats_by_input(op: Emitter, input: Operand, min: Operand = None, max: 
     (x,) = alike(op, input)
     if not is_float(x):
         return _between(op, x, min, max)
-    return op.raw("Clip", x, min, max)
+    return clip(op, x, min, max)
 
 
 @spells("Clip")

@@ -73,9 +73,7 @@ def _register_position(op_type: str) -> None:
     as_is(op_type, since=12)
 
     @spells(op_type, since=7)
-    def older(
-        op: Emitter, data: Operand, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
-    ) -> ir.Value:
+    def older(op: Emitter, data: Operand, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> ir.Value:
         (x,) = alike(op, data)
         axis = non_negative(op, x, axis)
         if not select_last_index:

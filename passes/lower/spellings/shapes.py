@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..registry import spells
-from .forms import alike, as_is, dtype_of, index_vector
+from .forms import alike, dtype_of, index_vector
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Operand
@@ -110,7 +110,11 @@ def constant_by_expanding(op: Emitter, input: Operand, *, value: Any = None) -> 
     return op.Expand(op.const(number, dtype), input)
 
 
-as_is("EyeLike", since=9)
+@spells("EyeLike", since=9)
+def eye_like(op: Emitter, input: Operand, *, dtype: int | None = None, k: int = 0) -> ir.Value:
+    """EyeLike 9, its dtype stated."""
+    (x,) = alike(op, input)
+    return op.raw("EyeLike", x, dtype=int(dtype_of(x)) if dtype is None else dtype, k=k)
 
 
 @spells("EyeLike")

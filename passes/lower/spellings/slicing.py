@@ -185,15 +185,11 @@ def _padding_of_all_axes(op: Emitter, x: ir.Value, pads: Operand, axes: Operand)
     before = {axis: index for index, axis in enumerate(where)}
     if known is not None:
         return [
-            known[before[axis] + side * len(where)] if axis in before else 0
-            for side in (0, 1)
-            for axis in range(rank)
+            known[before[axis] + side * len(where)] if axis in before else 0 for side in (0, 1) for axis in range(rank)
         ]
     # Position 0 of the source is a zero, for the axes that are not padded.
     source = op.Concat(op.i64([0]), index_vector(op, pads), axis=0)
-    picked = [
-        1 + before[axis] + side * len(where) if axis in before else 0 for side in (0, 1) for axis in range(rank)
-    ]
+    picked = [1 + before[axis] + side * len(where) if axis in before else 0 for side in (0, 1) for axis in range(rank)]
     return op.Gather(source, picked)
 
 

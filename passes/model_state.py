@@ -74,15 +74,9 @@ class ModelState:
 
     def set_mode(self, mode: Mode) -> None:
         """Put every module into evaluation or training mode; "preserve" leaves each as it is."""
-        if mode != "preserve":
-            training = mode == "train"
-            for module in self._modules:
-                # `train()` is overridden by users (frozen BatchNorm), and what it does then is part of the model.
-                if module.training != training:
-                    break
-            else:
-                return
-            self._modules[0].train(training)
+        if mode != "preserve" and self._modules:
+            # `train` may be overridden (frozen normalisation), and what it does then is part of the model.
+            self._modules[0].train(mode == "train")
 
     def rewrites_weights(self) -> bool:
         """Whether a module has a `train` of its own, which may change weights in place (merged adapters do)."""

@@ -26,6 +26,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "DispatchKeySet"),
     ("torch._C", "_ExcludeDispatchKeyGuard"),
     ("torch._C", "_VariableFunctions.linear"),
+    ("torch._C", "_is_any_autocast_enabled"),
     ("torch._C", "_functorch.peek_interpreter_stack"),
     ("torch._C", "_nn.linear"),
     ("torch._decomp", "decomposition_table"),
@@ -45,6 +46,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_symintnode"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.evaluate_expr"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.replace"),
+    ("torch.nn.modules.transformer", "_detect_is_causal_mask"),
     ("torch.onnx._internal.exporter._flags", "_is_onnx_exporting"),
     ("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS.in_onnx_export"),
     ("torch.utils._python_dispatch", "TorchDispatchMode"),
@@ -130,9 +132,9 @@ def functionalized() -> Iterator[None]:
         torch._disable_functionalization()
 
 
-def inside_transform() -> bool:
-    """Whether a `torch.func` transform (vmap, grad, ...) is running right now."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+def takes_composites_apart() -> bool:
+    """Whether a `torch.func` transform (vmap, grad, ...) or autocast is to see the parts of composites right now."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or torch._C._is_any_autocast_enabled()
 
 
 # ---- flags that libraries ask for ------------------------------------------------------------------------------------
@@ -162,6 +164,25 @@ def announced_export() -> Iterator[None]:
             torch.compiler._is_compiling_flag,
             torch.compiler._is_exporting_flag,
         ) = before
+
+
+def _given_causality(mask: Any, is_causal: bool | None = None, size: Any = None) -> bool:
+    return is_causal is True
+
+
+@contextlib.contextmanager
+def unasked_masks() -> Iterator[None]:
+    """Keep `torch.nn.Transformer` from comparing the values of a mask with those of a causal one.
+
+    It does so for a hint to faster kernels only: the mask is applied either way.
+    """
+    module = importlib.import_module("torch.nn.modules.transformer")
+    before = module._detect_is_causal_mask
+    module._detect_is_causal_mask = _given_causality
+    try:
+        yield
+    finally:
+        module._detect_is_causal_mask = before
 
 
 # ---- structure -------------------------------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ def _report(capture: Capture, note: Note) -> None:
             )
     if capture.guards:
         note.count("guards", len(capture.guards))
+    for baked in capture.baked:
+        note.decided("value baked in", "the model's Python read it", value=repr(baked.value), source=baked.source)
     for name in capture.buffer_writes:
         note.decided("write to state left out", "a file keeps no state between runs", tensor=name)
     for name, path in capture.constants.items():

@@ -38,6 +38,14 @@ class Guard:
     by_user: bool
 
 
+@attrs.frozen
+class Baked:
+    """A value that the model's Python has read from a literal, a weight or a buffer, and the user's line."""
+
+    value: Any
+    source: str
+
+
 @attrs.frozen(kw_only=True)
 class Capture:
     """The value of `Fact.GRAPH`.
@@ -46,6 +54,7 @@ class Capture:
         strategy: the name of the strategy that captured the model.
         specialisations: requested axes that are constants in this graph.
         guards: decisions on symbolic sizes.
+        baked: values of literals, weights and buffers that the model's Python has read.
         buffer_writes: for each buffer or tensor attribute that the model writes, by name, the value written last.
         constants: initializers that are neither parameter nor buffer: path or made-up name, by initializer name.
         tied: further `state_dict` names of a parameter or buffer, by initializer name.
@@ -57,6 +66,7 @@ class Capture:
     strategy: str
     specialisations: tuple[Specialisation, ...] = ()
     guards: tuple[Guard, ...] = ()
+    baked: tuple[Baked, ...] = ()
     buffer_writes: dict[str, ir.Value] = attrs.field(factory=dict)
     constants: dict[str, str] = attrs.field(factory=dict)
     tied: dict[str, tuple[str, ...]] = attrs.field(factory=dict)

@@ -63,7 +63,7 @@ class Composites(TorchFunctionMode):
         """Write a kept composite down, or run the function with this mode still on inside it."""
         kwargs = kwargs or {}
         rule = self._rules.get(func)
-        if rule is not None and not torch_private.inside_transform():
+        if rule is not None and not torch_private.takes_composites_apart():
             result = rule(self._recorder, *args, **kwargs)
             if result is not NOT_KEPT:
                 return result

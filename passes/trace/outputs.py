@@ -61,7 +61,7 @@ class Outputs:
             )
         if isinstance(leaf, (bool, int, float)):
             return recorder.number(leaf)
-        return recorder.value_of(leaf)
+        return recorder.symbolic_scalar(leaf)
 
 
 def _names(paths: list[str], arguments: Arguments) -> list[str]:

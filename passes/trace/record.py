@@ -15,6 +15,7 @@ from lading.passes.arguments import Arguments
 from lading.passes.model_state import ModelState, Slot, preserved, replaced
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites
+from lading.passes.trace.failures import explained
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import Recorder, type_of
 from lading.passes.trace.sources import Places
@@ -22,6 +23,8 @@ from lading.passes.trace.symbols import Axes
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 IR_VERSION = 10
+_SMALL = 16
+"""Elements up to which the values of a buffer are followed through what the model computes from them."""
 
 
 def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
@@ -35,7 +38,13 @@ def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
     start = time.perf_counter()
     with preserved(arguments.model) as state:
         run = _Run(arguments, state)
-        run.execute()
+        try:
+            run.execute()
+        except Exception as error:
+            explanation = explained(error, _call.__code__)
+            if explanation is error:
+                raise
+            raise explanation from error
     capture = run.capture(time.perf_counter() - start)
     return run.model(), capture
 
@@ -78,6 +87,9 @@ class _Run:
             return known
         fake = self._fake_like(tensor)
         self.recorder.bind_weight(fake, slot.path, tensor)
+        if slot.kind != "parameter" and tensor.numel() <= _SMALL and tensor.device.type == "cpu":
+            # PyTorch then computes on the values as well, so that Python may read a step counter or a table of sizes.
+            fake.constant = tensor.detach()
         if slot.kind == "attribute":
             self.constants[slot.path] = slot.path
         wrapped = torch_private.wrap_functional(fake)
@@ -125,6 +137,7 @@ class _Run:
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch_private.announced_export())
+            stack.enter_context(torch_private.unasked_masks())
             stack.enter_context(self.places.following())
             stack.enter_context(torch_private.functionalized())
             stack.enter_context(self.recorder)
@@ -172,6 +185,7 @@ class _Run:
             strategy="record",
             specialisations=self.axes.specialisations(),
             guards=self.axes.decisions(),
+            baked=tuple(self.recorder.baked),
             buffer_writes=self.buffer_writes,
             constants={name: path for name, path in self.constants.items() if name in used},
             tied={name: names for name, names in self.tied.items() if name in used},

@@ -10,6 +10,7 @@ import onnx_ir as ir
 import torch
 from lading.passes import dialect, torch_private
 from lading.passes.trace.arithmetic import Arithmetic
+from lading.passes.trace.capture import Baked
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.weights import Weight
@@ -70,7 +71,7 @@ def _queries() -> frozenset[Any]:
 _QUERIES = _queries()
 """Questions about a tensor that dispatch like operators and compute nothing."""
 
-_READ_ON_DEMAND = frozenset({_aten.sym_size.int, _aten.size.int})
+_READS_VALUE = _aten._local_scalar_dense.default
 
 
 def _unwrapped(argument: Any) -> Any:
@@ -79,6 +80,15 @@ def _unwrapped(argument: Any) -> Any:
     if isinstance(argument, (list, tuple)):
         return [_unwrapped(item) for item in argument]
     return argument
+
+
+def _device(arguments: Sequence[Any]) -> torch.device:
+    for argument in arguments:
+        if isinstance(argument, torch.Tensor):
+            return argument.device
+        if isinstance(argument, (list, tuple)) and argument and isinstance(argument[0], torch.Tensor):
+            return argument[0].device
+    return torch.device("cpu")
 
 
 class _Held:
@@ -133,6 +143,7 @@ class Recorder(TorchDispatchMode):
         self.axes = axes
         self.places = places
         self.nodes: list[ir.Node] = []
+        self.baked: list[Baked] = []
         self.graph_inputs: list[ir.Value] = []
         self.arithmetic = Arithmetic(self._append, places.line)
         self.initializers: dict[str, ir.Value] = {}
@@ -204,6 +215,34 @@ class Recorder(TorchDispatchMode):
             tensor = torch.tensor(number)
         return self._constant(tensor)
 
+    def known(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return the real tensor behind a literal, or behind a weight or buffer that has not been written to."""
+        inner = _unwrapped(tensor)
+        pending = self._pending.get(id(inner))
+        if pending is not None:
+            return pending[1]
+        return inner.constant if isinstance(inner, FakeTensor) else inner
+
+    def note_value(self, value: Any) -> None:
+        """Keep in mind that the graph relies on a value that the model's Python has read from a tensor."""
+        self.baked.append(Baked(value, self.places.line()))
+
+    def symbolic_scalar(self, number: Any) -> ir.Value:
+        """Return a symbolic number as a tensor without dimensions."""
+        self._origin = self.places.origin()
+        dtype = {torch.SymInt: torch.int64, torch.SymFloat: torch.get_default_dtype(), torch.SymBool: torch.bool}
+        kind = dtype[type(number)]
+        output = ir.Value(type=type_of(kind), shape=_SCALAR)
+        dialect.encode(
+            _aten.scalar_tensor.default,
+            (number,),
+            {"dtype": kind},
+            [output],
+            value_of=self.value_of,
+            append=self._append,
+        )
+        return output
+
     def alias(self, value: ir.Value) -> ir.Value:
         """Return another value that equals `value`, for an output that is an input, a constant or there twice."""
         self._origin = self.places.origin()
@@ -272,7 +311,7 @@ class Recorder(TorchDispatchMode):
             A tensor as the user's code is to see it, or a tuple of those.
         """
         inner = [_unwrapped(argument) for argument in args]
-        device = next(item.device for item in args if isinstance(item, torch.Tensor))
+        device = _device(args)
         made = []
         with torch_private.beneath_modes():
             for shape, dtype in results:
@@ -307,8 +346,13 @@ class Recorder(TorchDispatchMode):
             return self.fake.dispatch(func, types, args, kwargs)
         if func._schema.is_mutable:
             self._refuse_write(func, args)
+        self.axes.operator = func
         result = self.fake.dispatch(func, types, args, kwargs)
+        self.axes.operator = None
         if self._quiet:
+            return result
+        if func is _READS_VALUE and not isinstance(result, _SYMBOLIC):
+            self.note_value(result)
             return result
         if func in _TRANSPARENT:
             self.bind(result, self.value_of(args[0]))

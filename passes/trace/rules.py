@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
+from lading.passes import torch_private
 from lading.passes.trace.composites import NOT_KEPT
+from lading.passes.trace.failures import left_pytorch
 from lading.passes.trace.recorder import Recorder
 
 RULES: dict[Any, Callable[..., Any]] = {}
@@ -263,9 +265,26 @@ def _batch_norm(
     cudnn_enabled: bool,
 ) -> Any:
     if training or running_mean is None:
-        return NOT_KEPT
+        return _batch_norm_of_the_batch(rec, input, weight, bias, running_mean, running_var, momentum, eps)
     args = (input, weight, bias, running_mean, running_var, False, momentum, eps, cudnn_enabled)
     return _normalized(rec, _aten.batch_norm.default, args)
+
+
+def _batch_norm_of_the_batch(
+    rec: Recorder, input: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float, eps: float
+) -> Any:
+    """Write the training form down as a function, and let the running statistics take its results."""
+    channels, dtype = (input.shape[1],), input.dtype
+    results = [(input.shape, dtype), (channels, dtype), (channels, dtype)]
+    if mean is None:
+        args = (input, weight, bias, True, momentum, eps)
+        return rec.keep(_aten._native_batch_norm_legit.no_stats, args, *results)[0]
+    args = (input, weight, bias, mean, variance, True, momentum, eps)
+    results += [(channels, mean.dtype), (channels, variance.dtype)]
+    kept = rec.keep(_aten._native_batch_norm_legit_functional.default, args, *results)
+    mean.copy_(kept[3])
+    variance.copy_(kept[4])
+    return kept[0]
 
 
 def _normalized(rec: Recorder, overload: Any, args: Sequence[Any]) -> Any:
@@ -424,6 +443,36 @@ def _adaptive_max_pool1d(rec: Recorder, input: Any, output_size: Any) -> Any:
     return rec.keep(_aten.adaptive_max_pool1d.default, (input, sizes), (shape, input.dtype), (shape, torch.int64))
 
 
+# ---- signals ---------------------------------------------------------------------------------------------------------
+
+
+@rule(_VF.stft)
+def _stft(
+    rec: Recorder,
+    input: Any,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Any = None,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+    align_to_window: bool | None = None,
+) -> Any:
+    if align_to_window or input.dim() not in (1, 2) or not input.is_floating_point():
+        return NOT_KEPT
+    hop = n_fft // 4 if hop_length is None else hop_length
+    bins = n_fft // 2 + 1 if onesided is None or onesided else n_fft
+    shape = [*input.shape[:-1], bins, (input.shape[-1] - n_fft) // hop + 1]
+    dtype = input.dtype
+    if return_complex:
+        dtype = {torch.float16: torch.complex32, torch.float64: torch.complex128}.get(dtype, torch.complex64)
+    else:
+        shape.append(2)
+    args = (input, n_fft, hop, win_length, window, normalized, onesided, return_complex)
+    return rec.keep(_aten.stft.default, args, (shape, dtype))
+
+
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
 
@@ -498,3 +547,77 @@ for _name, _rank, _corners in (
     ("_upsample_bicubic2d_aa", 2, True),
 ):
     _upsample_rule(_name, _rank, _corners)
+
+
+# ---- values read by Python -------------------------------------------------------------------------------------------
+
+
+@rule(torch.Tensor.tolist)
+def _to_list(rec: Recorder, input: Any) -> Any:
+    known = rec.known(input)
+    if known is not None:
+        with torch_private.beneath_modes():
+            values = known.tolist()
+        rec.note_value(values)
+        return values
+    if input.dim() == 0:
+        return input.item()
+    return [_to_list(rec, input[index]) for index in range(input.shape[0])]
+
+
+@rule(torch.Tensor.numpy, torch.Tensor.__array__)
+def _to_numpy(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
+    known = rec.known(input)
+    if known is None:
+        raise left_pytorch(rec.places.line())
+    rec.note_value(f"array of shape {tuple(known.shape)}")
+    with torch_private.beneath_modes():
+        return known.detach().numpy().copy()
+
+
+@rule(torch.Tensor.data_ptr, torch.Tensor.__dlpack__)
+def _address(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
+    raise left_pytorch(rec.places.line())
+
+
+@rule(torch.Tensor.__deepcopy__)
+def _deep_copy(rec: Recorder, input: Any, memo: Any) -> Any:
+    return input.clone()
+
+
+# ---- tensors made of sizes -------------------------------------------------------------------------------------------
+
+
+@rule(torch.tensor, torch.as_tensor)
+def _tensor_of_sizes(rec: Recorder, data: Any, *, dtype: Any = None, device: Any = None, **other: Any) -> Any:
+    """Join symbolic sizes in a literal to a tensor; PyTorch itself would read them as plain numbers."""
+    flat: list[Any] = []
+    shape = _flattened(data, flat)
+    if shape is None or not any(isinstance(item, _SYMBOLIC) for item in flat):
+        return NOT_KEPT
+    if dtype is None:
+        floating = any(isinstance(item, (float, torch.SymFloat)) for item in flat)
+        booleans = all(isinstance(item, (bool, torch.SymBool)) for item in flat)
+        dtype = torch.get_default_dtype() if floating else torch.bool if booleans else torch.int64
+    scalars = [
+        item.to(dtype).reshape(()) if isinstance(item, torch.Tensor) else torch.scalar_tensor(item, dtype=dtype)
+        for item in flat
+    ]
+    made = scalars[0] if not shape else torch.stack(scalars).reshape(shape)
+    return made if device is None else made.to(device)
+
+
+_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
+
+
+def _flattened(data: Any, flat: list[Any]) -> list[int] | None:
+    """Append the members of a nested list to `flat` and return its shape, or None if it is no regular list."""
+    if not isinstance(data, (list, tuple)):
+        flat.append(data)
+        numbers = (bool, int, float, *_SYMBOLIC)
+        single = isinstance(data, torch.Tensor) and data.dim() == 0
+        return [] if single or isinstance(data, numbers) else None
+    shapes = [_flattened(item, flat) for item in data]
+    if not shapes or any(shape is None or shape != shapes[0] for shape in shapes):
+        return None
+    return [len(shapes), *(shapes[0] or [])]

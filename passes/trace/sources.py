@@ -34,6 +34,9 @@ _SYMBOLIC = (
     os.path.join(_TORCH, "_utils_internal.py"),
 )
 
+LAYERS = os.path.join(_TORCH, "nn", "modules", "")
+"""The folder of PyTorch's own layers."""
+
 _PATH_OF_CODE: dict[CodeType, str] = {}
 """Relative path for a code object of the user's, "" for one of torch, lading or the standard library."""
 
@@ -49,6 +52,12 @@ def readable_path(filename: str) -> str:
     if filename.startswith(here):
         return filename[len(here) :].replace(os.sep, "/")
     return "/".join(filename.split(os.sep)[-2:])
+
+
+def path_of(code: CodeType) -> str:
+    """Return the readable path of a code object of the user's, "" for one of torch, lading or the standard library."""
+    path = _PATH_OF_CODE.get(code)
+    return _path_of(code) if path is None else path
 
 
 def _path_of(code: CodeType) -> str:
@@ -85,7 +94,7 @@ def asked_by_user(frame: FrameType | None) -> bool:
             return False
         code = frame.f_code
         if not code.co_filename.startswith(_SYMBOLIC):
-            return bool(_PATH_OF_CODE.get(code) or _path_of(code))
+            return bool(path_of(code))
         frame = frame.f_back
     return False
 

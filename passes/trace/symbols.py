@@ -23,8 +23,14 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 _NOTHING = object()
 
 
+_RANK_CHANGING = frozenset(getattr(torch.ops.aten.squeeze, name) for name in ("default", "dim", "dims"))
+"""Operators whose result has another rank where a size is 1, so that what they assume of sizes matters."""
+
+
 class _Printer(StrPrinter):
     """Writes an expression over the user's axis names, in the grammar that ONNX shape expressions use."""
+
+    printmethod = "_lading_text"  # PyTorch's functions bring a text of their own, in another grammar
 
     def __init__(self, names: dict[sympy.Symbol, str]) -> None:
         super().__init__()
@@ -34,8 +40,12 @@ class _Printer(StrPrinter):
         return self._names.get(expr, expr.name)
 
     def _infix(self, expr: sympy.Expr, operator: str) -> str:
-        left, right = (self.parenthesize(part, 1000) for part in expr.args[:2])
+        left, right = (self._atom(part) for part in expr.args[:2])
         return f"{left} {operator} {right}"
+
+    def _atom(self, part: sympy.Basic) -> str:
+        text = self._print(part)
+        return text if part.is_Symbol or part.is_number or text.startswith("(") else f"({text})"
 
     def _print_FloorDiv(self, expr: sympy.Expr) -> str:
         return f"({self._infix(expr, '//')})"
@@ -52,7 +62,7 @@ class _Printer(StrPrinter):
     _print_FloatTrueDiv = _print_IntTrueDiv
 
     def _print_ModularIndexing(self, expr: sympy.Expr) -> str:
-        value, divisor, modulus = (self.parenthesize(part, 1000) for part in expr.args)
+        value, divisor, modulus = (self._atom(part) for part in expr.args)
         return f"({value} // {divisor} % {modulus})"
 
     def _print_FloorToInt(self, expr: sympy.Expr) -> str:
@@ -80,12 +90,15 @@ class Axes(ShapeEnv):
 
     Attributes:
         sizes: the example's size of each axis, by the user's name.
+        line: tells the user's line that runs now.
+        operator: the ATen operator that is computing shapes now, or None.
     """
 
     def __init__(self) -> None:
         super().__init__(duck_shape=False, allow_scalar_outputs=True, allow_dynamic_output_shape_ops=True)
         self.sizes: dict[str, int] = {}
         self.line: Callable[[], str] = lambda: ""
+        self.operator: Any = None
         self._symbol_of: dict[str, sympy.Symbol] = {}
         self._name_of: dict[sympy.Symbol, str] = {}
         self._printer = _Printer(self._name_of)
@@ -133,16 +146,19 @@ class Axes(ShapeEnv):
         answer = self._answers.get(key, _NOTHING)
         if answer is not _NOTHING:
             return answer
-        replaced = len(self.replacements)
+        replaced, guards = len(self.replacements), len(self.guards)
         answer = super().evaluate_expr(
             orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec=forcing_spec
         )
         self._answers[key] = answer
-        if orig_expr.free_symbols:
-            line = self.line()
-            self._asked.append((orig_expr, answer, line, asked_by_user(sys._getframe(1))))
-            if len(self.replacements) != replaced:
-                self._note_fixed(orig_expr, line)
+        if not orig_expr.free_symbols:
+            return answer
+        by_user = asked_by_user(sys._getframe(1))
+        # What follows from sizes being 2 or more changes no result of an operator, but for ranks; a model's `if` may.
+        if by_user or len(self.guards) != guards or self.operator in _RANK_CHANGING:
+            self._asked.append((orig_expr, answer, self.line(), by_user))
+        if len(self.replacements) != replaced:
+            self._note_fixed(orig_expr, self.line())
         return answer
 
     def _refine_ranges(self, expr: Any) -> None:

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What went wrong while a model ran, said in terms of the user's code."""
+
+from __future__ import annotations
+
+import linecache
+from types import CodeType, TracebackType
+
+from lading.passes.trace.sources import LAYERS, path_of, readable_path
+from lading.pipeline.errors import CaptureError, LadingError
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+_CHOICES = (
+    "compute both sides and choose with torch.where, write the branch with torch.cond, or let the caller pass the value"
+)
+
+
+def explained(error: Exception, boundary: CodeType) -> LadingError:
+    """Return the error to raise for an exception that came out of the user's model, with the user's line in it."""
+    if isinstance(error, LadingError):
+        return error
+    where = user_place(error.__traceback__, boundary)
+    if isinstance(error, (GuardOnDataDependentSymNode, DataDependentOutputException)):
+        return CaptureError(
+            "the model's Python asks for the value of a tensor, which is not known before the exported model runs",
+            where=where,
+            hint=_CHOICES,
+        )
+    if isinstance(error, DynamicOutputShapeException):
+        return CaptureError(
+            f"{error.func} has a result whose shape depends on values, and PyTorch cannot tell its symbolic shape",
+            where=where,
+            hint="use a form with a fixed shape, such as a mask",
+        )
+    text = str(error).strip().partition("\n")[0]
+    if "data pointer" in text or "has no storage" in text or ".numpy()" in text:
+        return left_pytorch(where)
+    return CaptureError(
+        f"the model failed on the example arguments: {type(error).__name__}: {text}",
+        where=where,
+        hint="call the model with the same arguments first; if that works, the line above does what capture cannot",
+    )
+
+
+def left_pytorch(where: str | None) -> CaptureError:
+    """Return the error for a model that reads the memory of a tensor."""
+    return CaptureError(
+        "the model leaves PyTorch: it reads a tensor's memory, which has no values while it is captured",
+        where=where or None,
+        hint="keep to torch operators on what depends on the inputs (no .numpy(), no data_ptr)",
+    )
+
+
+def user_place(traceback: TracebackType | None, boundary: CodeType) -> str | None:
+    """Return "path.py:line: source text" of the innermost line of the user's in a traceback, inside of `boundary`.
+
+    A model that is all layers of PyTorch has no line of the user's: then it is the layer's.
+    """
+    place = library_place = None
+    inside = False
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if inside:
+            path = path_of(code)
+            line = traceback.tb_lineno
+            if path:
+                place = _quoted(path, code.co_filename, line)
+            elif code.co_filename.startswith(LAYERS):
+                library_place = _quoted(readable_path(code.co_filename), code.co_filename, line)
+        inside = inside or code is boundary
+        traceback = traceback.tb_next
+    return place or library_place
+
+
+def _quoted(path: str, filename: str, line: int) -> str:
+    text = linecache.getline(filename, line).strip()
+    return f"{path}:{line}" + (f": {text}" if text else "")

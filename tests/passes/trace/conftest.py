@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Capturing a model in one call, and running a captured graph in PyTorch operator by operator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import attrs
+import onnx_ir as ir
+import pytest
+import torch
+from lading.passes import dialect
+from lading.passes.arguments import Arguments
+from lading.passes.normalize_arguments import NormalizeArguments
+from lading.passes.request import Request
+from lading.passes.trace import Trace
+from lading.passes.trace.capture import Capture
+from lading.pipeline.facts import Fact
+from lading.pipeline.note import Note
+from lading.pipeline.work import Target, Work
+
+
+@attrs.frozen
+class Captured:
+    """A captured model with everything that capture said about it."""
+
+    model: ir.Model
+    capture: Capture
+    arguments: Arguments
+    note: Note
+
+    @property
+    def graph(self) -> ir.Graph:
+        return self.model.graph
+
+    def ops(self) -> Counter[str]:
+        """Return how often each operator occurs."""
+        return Counter(f"{node.domain}::{node.op_type}" for node in self.graph)
+
+    def run(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
+        """Run the graph in PyTorch."""
+        return interpret(self.graph, tensors)
+
+    def same_as_eager(self, *tensors: torch.Tensor) -> bool:
+        """Whether graph and model agree on the given inputs (the example, if none are given)."""
+        inputs = list(tensors) or [item.tensor for item in self.arguments.inputs]
+        expected = self.arguments.eager(inputs)
+        got = self.run(*inputs)
+        torch.testing.assert_close(got, expected, equal_nan=True, check_stride=False)
+        return True
+
+
+def interpret(graph: ir.Graph, tensors: Any) -> list[torch.Tensor]:
+    """Run an ATen-dialect graph with PyTorch's own operators."""
+    values: dict[Any, Any] = dict(zip(graph.inputs, tensors, strict=True))
+    for value in graph.initializers.values():
+        values[value] = torch.from_numpy(value.const_value.numpy().copy())
+    for node in graph:
+        if dialect.is_dialect_list(node):
+            continue
+        bound = dialect.bind(node)
+        # A graph says nothing of strides: what could be viewed in capture may have to be copied here.
+        name = {"view": "reshape", "_unsafe_view": "reshape"}.get(node.op_type, node.op_type)
+        overload = dialect.find_overload(node.domain, name, node.overload)
+        positional = iter(bound.positional)
+        args, keywords = [], {}
+        for parameter, argument in zip(bound.schema.parameters, overload._schema.arguments, strict=True):
+            if parameter.is_tensor:
+                item: Any = next(positional)
+            elif parameter.ambient:
+                continue
+            else:
+                item = bound.keywords[parameter.name]
+            item = _materialised(item, values)
+            if parameter.kind == "ScalarType" and item is None and not argument.has_default_value():
+                continue
+            if argument.kwarg_only:
+                keywords[parameter.name] = item
+            else:
+                args.append(item)
+        with torch.no_grad():
+            result = overload(*args, **keywords)
+        flat: list[Any] = []
+        for item in result if isinstance(result, (tuple, list)) else (result,):
+            flat.extend(item if isinstance(item, (tuple, list)) else (item,))
+        for output, item in zip(node.outputs, flat, strict=False):
+            values[output] = item
+            if isinstance(item, torch.Tensor):
+                assert output.dtype == dialect.onnx_dtype(item.dtype), f"{node}: {item.dtype}"
+                assert len(output.shape) == item.dim(), f"{node}: {item.shape}"
+                for known, size in zip(output.shape, item.shape, strict=True):
+                    assert not isinstance(known, int) or known == size, f"{node}: {item.shape}"
+    results = []
+    for output in graph.outputs:
+        value = values[output]
+        results.append(value if isinstance(value, torch.Tensor) else torch.tensor(value))
+    return results
+
+
+def _materialised(item: Any, values: dict[Any, Any]) -> Any:
+    if isinstance(item, ir.Value):
+        return values[item]
+    if isinstance(item, list):
+        return [_materialised(member, values) for member in item]
+    return item
+
+
+@pytest.fixture
+def captured():
+    def capture(model: Any, args: Any = (), kwargs: Any = None, *, strategy: str = "auto", **options: Any) -> Captured:
+        work = Work(target=Target(opset=18), request=Request(model=model, args=args, kwargs=kwargs))
+        note = Note()
+        NormalizeArguments(**options).run(work, note)
+        Trace(strategy=strategy).run(work, note)
+        assert work.model is not None
+        return Captured(work.model, work.need(Fact.GRAPH), work.need(Fact.ARGUMENTS), note)
+
+    return capture

@@ -106,13 +106,21 @@ def block_diag(op: Emitter, xs: Sequence[ir.Value]) -> ir.Value:
     """Put matrices on the diagonal of a matrix of zeros."""
     dtype = common_dtype([(x.dtype or ir.DataType.FLOAT, op.rank(x)) for x in xs])
     blocks = [op.cast(at_least(op, x, 2), dtype) for x in xs]
-    widths = [op.dim(block, 1) for block in blocks]
-    if any(width is None for width in widths):
-        raise op.cannot("block_diag needs the number of columns of every block")
-    total = sum(width or 0 for width in widths)
-    rows, before = [], 0
-    for block, width in zip(blocks, widths, strict=True):
-        pads = [0, before, 0, total - before - (width or 0)]
-        rows.append(op.Pad(block, pads, op.const(0, dtype)) if any(pads) else block)
-        before += width or 0
+    widths = [op.size(block, 1) for block in blocks]
+    befores: list[Size] = []
+    total: Size = 0
+    for width in widths:
+        befores.append(total)
+        total = _sum(op, total, width)
+    rows = []
+    for block, before, width in zip(blocks, befores, widths, strict=True):
+        after = _sum(op, total, _sum(op, before, width), sign=-1)
+        rows.append(op.Pad(block, op.int_vector([0, before, 0, after]), op.const(0, dtype)))
     return joined(op, rows, 0)
+
+
+def _sum(op: Emitter, left: Size, right: Size, sign: int = 1) -> Size:
+    if isinstance(left, int) and isinstance(right, int):
+        return left + sign * right
+    first, second = op.vector(left), op.vector(right)
+    return op.Add(first, second) if sign > 0 else op.Sub(first, second)

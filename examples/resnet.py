@@ -24,13 +24,13 @@ class BasicBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, width, 3, stride=stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
+        self.last_norm = nn.BatchNorm2d(width)
         self.shortcut = shortcut(channels_in, width, stride)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
+        y = self.last_norm(self.conv2(y))
         return self.relu(y + self.shortcut(x))
 
 
@@ -46,14 +46,14 @@ class Bottleneck(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
         self.widen = nn.Conv2d(width, width * self.expansion, 1, bias=False)
-        self.norm3 = nn.BatchNorm2d(width * self.expansion)
+        self.last_norm = nn.BatchNorm2d(width * self.expansion)
         self.shortcut = shortcut(channels_in, width * self.expansion, stride)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.norm1(self.narrow(x)))
         y = self.relu(self.norm2(self.conv(y)))
-        y = self.norm3(self.widen(y))
+        y = self.last_norm(self.widen(y))
         return self.relu(y + self.shortcut(x))
 
 
@@ -103,14 +103,16 @@ class ResNet(nn.Module):
 
 def settle_batch_norm(model: nn.Module, image: Tensor) -> None:
     """Give every BatchNorm random scales and shifts, and the statistics that ``image`` has where it stands."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    for name, norm in norms.items():
+        # As in trained networks, a block adds to its shortcut and does not drown it, which rounding errors would join.
+        scale = 0.4 if name.endswith("last_norm") else 1.0
+        nn.init.uniform_(norm.weight, 0.5 * scale, 1.5 * scale)
         nn.init.normal_(norm.bias, std=0.1)
         norm.momentum = 1.0
     with torch.no_grad():
         model.train()(image)
-    for norm in norms:
+    for norm in norms.values():
         norm.momentum = 0.1
 
 

@@ -10,7 +10,7 @@ import attrs
 import onnx_ir as ir
 import torch
 
-from .graph_edits import Names, constant_tensor, remove_node, take_place, unused
+from .graph_edits import Names, constant_tensor, dims_of, float_of, int_of, remove_node, take_place, unused
 from .weights import ComputedWeight, Weight
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class _Affine:
 
     @property
     def channels(self) -> int:
-        return int(self.scale.shape[0])
+        return dims_of(self.scale)[0]
 
     def factor(self) -> torch.Tensor:
         return _doubles(self.scale) / torch.sqrt(_doubles(self.variance) + self.epsilon)
@@ -47,13 +47,13 @@ class _Affine:
 
 def fold(model: ir.Model, norm: ir.Node, note: Note) -> str | None:
     """Fold one normalisation; return why not, if it cannot be."""
-    if norm.attributes.get_int("training_mode", 0) or not unused(norm.outputs[1:]):
+    if int_of(norm, "training_mode", 0) or not unused(norm.outputs[1:]):
         return "it is in training form"
-    if not norm.attributes.get_int("spatial", 1):
+    if not int_of(norm, "spatial", 1):
         return "it has statistics for each element (spatial = 0)"
-    statistics = [constant_tensor(value) for value in norm.inputs[1:5]]
     source = norm.inputs[0]
-    if any(tensor is None for tensor in statistics):
+    scale, offset, mean, variance = (constant_tensor(value) for value in norm.inputs[1:5])
+    if scale is None or offset is None or mean is None or variance is None:
         return "its scale, shift or statistics are not constant"
     linear = None if source is None else source.producer()
     if source is None or linear is None or linear.domain not in ("", "ai.onnx") or linear.op_type not in _ROWS:
@@ -68,7 +68,7 @@ def fold(model: ir.Model, norm: ir.Node, note: Note) -> str | None:
         return "the weight before it is used elsewhere too"
     if weight.dtype not in (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
         return "the weight before it is not of a floating-point type"
-    affine = _Affine(*statistics, epsilon=norm.attributes.get_float("epsilon", _EPSILON))  # type: ignore[arg-type]
+    affine = _Affine(scale, offset, mean, variance, float_of(norm, "epsilon", _EPSILON))
     rows = _ROWS[linear.op_type](linear, weight, affine)
     if rows is None:
         return "its channels are not those of the operator before it"
@@ -80,7 +80,7 @@ def fold(model: ir.Model, norm: ir.Node, note: Note) -> str | None:
     weight_value.const_value = ComputedWeight(
         rows,
         weight.dtype,
-        weight.shape.numpy(),
+        dims_of(weight),
         what=f"{linear.op_type} weight with BatchNormalization folded, epsilon {affine.epsilon!r}",
         sources=(weight, *affine.sources),
         name=weight_value.name,
@@ -104,7 +104,7 @@ def _set_bias(
     dtype: ir.DataType,
 ) -> None:
     """Give the operator the folded bias, under the name of its own, else of the normalisation's."""
-    beta = linear.attributes.get_float("beta", 1.0) if linear.op_type == "Gemm" else 1.0
+    beta = float_of(linear, "beta", 1.0) if linear.op_type == "Gemm" else 1.0
 
     def rows(start: int, stop: int) -> torch.Tensor:
         old = None if bias is None else _doubles(bias).reshape(-1) * beta
@@ -150,8 +150,8 @@ def _conv(linear: ir.Node, weight: ir.TensorProtocol, affine: _Affine) -> Rows |
 
 def _conv_transpose(linear: ir.Node, weight: ir.TensorProtocol, affine: _Affine) -> Rows | None:
     """Rows of a ConvTranspose weight (in, out / group, ...) are input channels, each with its group's outputs."""
-    group = linear.attributes.get_int("group", 1)
-    inputs, each = int(weight.shape[0]), int(weight.shape[1])
+    group = int_of(linear, "group", 1)
+    inputs, each = dims_of(weight)[:2]
     if each * group != affine.channels or inputs % group:
         return None
 
@@ -164,7 +164,7 @@ def _conv_transpose(linear: ir.Node, weight: ir.TensorProtocol, affine: _Affine)
 
 
 def _gemm(linear: ir.Node, weight: ir.TensorProtocol, affine: _Affine) -> Rows | None:
-    if linear.attributes.get_int("transB", 0):
+    if int_of(linear, "transB", 0):
         return _conv(linear, weight, affine)
     return _columns(weight, affine)
 

@@ -57,14 +57,14 @@ class DropIdentity:
 
     def run(self, work: Work, note: Note) -> None:
         """Walk every graph once, in order: a chain of such nodes goes link by link."""
-        from .graph_edits import all_graphs, remove_node, take_place
+        from .graph_edits import all_graphs, has_references, remove_node, take_place
 
         model = work.model
         assert model is not None
         for graph in all_graphs(model):
             for node in graph:
                 test = _TESTS.get(node.op_type)
-                if test is None or node.domain not in ("", "ai.onnx"):
+                if test is None or node.domain not in ("", "ai.onnx") or has_references(node):
                     continue
                 index = test(node)
                 source = None if index is None else node.inputs[index]
@@ -90,8 +90,10 @@ def _alone(node: ir.Node) -> int | None:
 
 
 def _cast(node: ir.Node) -> int | None:
+    from .graph_edits import int_of
+
     source = node.inputs[0]
-    to = node.attributes.get_int("to")
+    to = int_of(node, "to", 0)
     return 0 if source is not None and source.dtype is not None and source.dtype.value == to else None
 
 
@@ -126,7 +128,9 @@ def _slice(node: ir.Node) -> int | None:
 
 
 def _transpose(node: ir.Node) -> int | None:
-    perm = node.attributes.get_ints("perm")
+    from .graph_edits import ints_of
+
+    perm = ints_of(node, "perm")
     if perm is None:
         source = node.inputs[0]
         return 0 if source is not None and source.shape is not None and len(source.shape) < 2 else None
@@ -134,9 +138,9 @@ def _transpose(node: ir.Node) -> int | None:
 
 
 def _pad(node: ir.Node) -> int | None:
-    from .graph_edits import static_ints
+    from .graph_edits import ints_of, static_ints
 
-    pads = node.attributes.get_ints("pads")
+    pads = ints_of(node, "pads")
     if pads is None and len(node.inputs) > 1:
         pads = static_ints(node.inputs[1])
     return 0 if pads is not None and not any(pads) else None

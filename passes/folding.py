@@ -14,6 +14,9 @@ from .graph_edits import (
     Names,
     constant_of_node,
     constant_tensor,
+    dims_of,
+    has_references,
+    int_of,
     is_non_deterministic,
     keep_knowledge,
     remove_node,
@@ -64,7 +67,7 @@ class Folding:
             self._node(node)
 
     def _node(self, node: ir.Node) -> None:
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in ("", "ai.onnx") or (self._in_function and has_references(node)):
             for inner in subgraphs_of(node):
                 self._graph(inner)
             return
@@ -213,7 +216,7 @@ class Folding:
             self._install(node, [ir.Tensor(np.array(count, dtype=np.int64))])
 
     def _static_target(self, node: ir.Node) -> None:
-        if self._in_function or node.attributes.get_int("allowzero", 0) or static_ints(node.inputs[1]) is not None:
+        if self._in_function or int_of(node, "allowzero", 0) or static_ints(node.inputs[1]) is not None:
             return
         source, sizes = node.inputs[0], self._sizes.of(node.inputs[1])
         if source is None or sizes is None or sizes.scalar:
@@ -311,7 +314,7 @@ class Folding:
         value = ir.Value(
             name=self._fresh(wanted),
             type=ir.TensorType(tensor.dtype),
-            shape=ir.Shape(tuple(tensor.shape)),
+            shape=ir.Shape(dims_of(tensor)),
             const_value=tensor,
         )
         tensor.name = value.name
@@ -324,7 +327,7 @@ class Folding:
         constant = ir.node("Constant", [], attributes={"value": tensor})
         output = constant.outputs[0]
         output.name, output.type = self._fresh(wanted), ir.TensorType(tensor.dtype)
-        output.shape = ir.Shape(tuple(tensor.shape))
+        output.shape = ir.Shape(dims_of(tensor))
         assert at.graph is not None
         at.graph.insert_before(at, constant)
         return output

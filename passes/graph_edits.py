@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import onnx_ir as ir
 
@@ -87,12 +88,40 @@ def constant_of_node(node: ir.Node) -> ir.TensorProtocol | None:
         if attribute.is_ref():
             return None
         if name == "value":
-            return attribute.value
+            return cast("ir.TensorProtocol", attribute.value)
         if name in ("value_float", "value_floats"):
             return ir.tensor(np.array(attribute.value, dtype=np.float32))
         if name in ("value_int", "value_ints"):
             return ir.tensor(np.array(attribute.value, dtype=np.int64))
     return None
+
+
+def dims_of(tensor: ir.TensorProtocol) -> tuple[int, ...]:
+    """Return the sizes of a tensor, which are all known."""
+    return tuple(cast("Iterable[int]", tensor.shape))
+
+
+def int_of(node: ir.Node, name: str, default: int) -> int:
+    """Return an integer attribute, or `default` where the node does not state it."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_int()
+
+
+def float_of(node: ir.Node, name: str, default: float) -> float:
+    """Return a float attribute, or `default` where the node does not state it."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_float()
+
+
+def ints_of(node: ir.Node, name: str) -> list[int] | None:
+    """Return an attribute that is a list of integers, or None where the node does not state it."""
+    attribute = node.attributes.get(name)
+    return None if attribute is None else list(attribute.as_ints())
+
+
+def has_references(node: ir.Node) -> bool:
+    """Whether an attribute is a parameter of the function that the node stands in, so that its value is not known."""
+    return any(attribute.is_ref() for attribute in node.attributes.values())
 
 
 def static_ints(value: ir.Value | None, *, at_most: int = 4096) -> list[int] | None:

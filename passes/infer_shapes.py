@@ -76,7 +76,7 @@ def _infer(model: ir.Model, note: Note) -> onnx.ModelProto | None:
     import onnx
     import onnx_ir as ir
 
-    from .graph_edits import used_domains
+    from .graph_edits import dims_of, used_domains
     from .model_bytes import graph_without_initializers
 
     proto = onnx.ModelProto(ir_version=max(model.ir_version, 8))
@@ -86,17 +86,16 @@ def _infer(model: ir.Model, note: Note) -> onnx.ModelProto | None:
     for function in model.functions.values():
         ir.serde.serialize_function_into(proto.functions.add(), function)
     proto.graph.CopyFrom(graph_without_initializers(model.graph))
-    for value in model.graph.initializers.values():
+    for name, value in model.graph.initializers.items():
         tensor = value.const_value
         if tensor is None or value.is_graph_input():
             continue
         if tensor.nbytes <= _SMALL:
             small = ir.serde.serialize_tensor(tensor)
-            small.name = value.name or ""
+            small.name = name
             proto.graph.initializer.append(small)
         else:
-            sizes = [int(size) for size in tensor.shape]
-            proto.graph.input.append(onnx.helper.make_tensor_value_info(value.name, tensor.dtype.value, sizes))
+            proto.graph.input.append(onnx.helper.make_tensor_value_info(name, tensor.dtype.value, dims_of(tensor)))
     try:
         return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:

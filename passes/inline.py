@@ -108,6 +108,6 @@ class Inline:
             cause = error.__cause__ or error
             hint = "this is a limit of the inliner; name the function in inline.preserve"
             raise CaptureError(f"a captured function cannot be inlined: {cause}", hint=hint) from error
-        for (_, name, _), count in sorted(result.id_count.items()):
+        for (_, name, _), count in sorted(getattr(result, "id_count", {}).items()):
             if name not in self.preserve:
                 note.count(f"inlined {name}", count)

@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 import onnx_ir as ir
 
-from .graph_edits import constant_tensor, static_ints
+from .graph_edits import constant_tensor, int_of, static_ints
 
 _LONGEST = 64
 """Vectors are shapes or parts of shapes; a longer one is data."""
@@ -100,12 +100,12 @@ def _shape(known: KnownSizes, node: ir.Node) -> Sizes | None:
     if source is None or source.shape is None:
         return None
     dims = tuple(source.shape)
-    return Sizes(dims[node.attributes.get_int("start", 0) : node.attributes.get_int("end", len(dims))])
+    return Sizes(dims[int_of(node, "start", 0) : int_of(node, "end", len(dims))])
 
 
 def _gather(known: KnownSizes, node: ir.Node) -> Sizes | None:
     data, picked = known.of(node.inputs[0]), known.of(node.inputs[1])
-    if data is None or picked is None or data.scalar or node.attributes.get_int("axis", 0) not in (0, -1):
+    if data is None or picked is None or data.scalar or int_of(node, "axis", 0) not in (0, -1):
         return None
     indices = picked.array()
     if indices is None or any(not -len(data.elements) <= index < len(data.elements) for index in indices.reshape(-1)):
@@ -161,7 +161,7 @@ def _reshape(known: KnownSizes, node: ir.Node) -> Sizes | None:
 
 
 def _cast(known: KnownSizes, node: ir.Node) -> Sizes | None:
-    whole = node.attributes.get_int("to") in (ir.DataType.INT64.value, ir.DataType.INT32.value)
+    whole = int_of(node, "to", 0) in (ir.DataType.INT64.value, ir.DataType.INT32.value)
     return known.of(node.inputs[0]) if whole else None
 
 

@@ -17,6 +17,8 @@ import attrs
 import onnx
 import onnx_ir as ir
 
+from .graph_edits import dims_of
+
 PROTOBUF_LIMIT = (1 << 31) - 1
 """The largest message that protobuf implementations read."""
 
@@ -117,12 +119,12 @@ def model_bytes(model: ir.Model, data_file: DataFile | None = None) -> ModelByte
     graph = graph_without_initializers(model.graph, model.ir_version).SerializeToString(deterministic=True)
     records: list[tuple[bytes, ir.TensorProtocol | None]] = []
     graph_size = len(graph)
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
+    for name, weight in model.graph.initializers.items():
+        tensor = weight.const_value
         if tensor is None:
             continue
-        place = data_file.placed.get(value.name or "") if data_file is not None else None
-        record, raw, size = _initializer_record(value.name or "", tensor, data_file, place)
+        place = data_file.placed.get(name) if data_file is not None else None
+        record, raw, size = _initializer_record(name, tensor, data_file, place)
         graph_size += size
         records.append((record, raw))
     head = outer.SerializeToString(deterministic=True) + _GRAPH_TAG + _varint(graph_size) + graph
@@ -159,7 +161,7 @@ def _initializer_record(
     name: str, tensor: ir.TensorProtocol, data_file: DataFile | None, place: Placed | None
 ) -> tuple[bytes, ir.TensorProtocol | None, int]:
     """Return the bytes before the raw data, the tensor whose bytes follow (or None), and the size of both."""
-    proto = onnx.TensorProto(name=name, data_type=tensor.dtype.value, dims=[int(size) for size in tensor.shape])
+    proto = onnx.TensorProto(name=name, data_type=tensor.dtype.value, dims=dims_of(tensor))
     if tensor.doc_string:
         proto.doc_string = tensor.doc_string
     for key, text in sorted(tensor.metadata_props.items()):

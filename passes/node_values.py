@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-Array = np.ndarray
+from .graph_edits import int_of, ints_of
+
+Array = np.ndarray[Any, Any]
 Inputs = Sequence["Array | None"]
 Evaluator = Callable[[ir.Node, Inputs], "Array | list[Array]"]
 
@@ -115,11 +117,11 @@ def _evaluates(*names: str) -> Callable[[Evaluator], Evaluator]:
     return register
 
 
-def _elementwise(name: str, function: Callable[..., Array]) -> None:
+def _elementwise(name: str, function: Callable[..., Any]) -> None:
     _NUMPY[name] = lambda node, inputs: function(*inputs)
 
 
-for _name, _function in {
+_POINTWISE: dict[str, Callable[..., Any]] = {
     "Abs": np.abs,
     "And": np.logical_and,
     "Ceil": np.ceil,
@@ -146,25 +148,27 @@ for _name, _function in {
     "Tanh": np.tanh,
     "Where": np.where,
     "Xor": np.logical_xor,
-}.items():
+}
+for _name, _function in _POINTWISE.items():
     _elementwise(_name, _function)
 
 
 @_evaluates("Add", "Sub", "Mul", "Max", "Min", "Sum")
 def _arithmetic(node: ir.Node, inputs: Inputs) -> Array:
-    function = {
-        "Add": np.add,
-        "Sub": np.subtract,
-        "Mul": np.multiply,
-        "Max": np.maximum,
-        "Min": np.minimum,
-        "Sum": np.add,
-    }[node.op_type]
-    result = inputs[0]
+    result = _first(inputs)
     for other in inputs[1:]:
-        result = function(result, other)
-    assert result is not None
+        result = _ARITHMETIC[node.op_type](result, other)
     return result
+
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Sum": np.add,
+}
 
 
 @_evaluates("Div")
@@ -177,7 +181,7 @@ def _div(node: ir.Node, inputs: Inputs) -> Array:
     # Truncated, as in C: numpy's own integer division rounds down.
     quotient = np.floor_divide(left, right)
     inexact = (quotient * right != left) & ((left < 0) != (right < 0))
-    return (quotient + inexact).astype(left.dtype)
+    return np.asarray((quotient + inexact).astype(left.dtype))
 
 
 @_evaluates("Mod")
@@ -185,7 +189,7 @@ def _mod(node: ir.Node, inputs: Inputs) -> Array:
     left, right = _two(inputs)
     if left.dtype.kind in "iu" and not np.all(right):
         raise CannotEvaluate("an integer is divided by zero")
-    return np.fmod(left, right) if node.attributes.get_int("fmod", 0) else np.mod(left, right)
+    return np.fmod(left, right) if int_of(node, "fmod", 0) else np.mod(left, right)
 
 
 @_evaluates("Pow")
@@ -215,12 +219,12 @@ def _concat(node: ir.Node, inputs: Inputs) -> Array:
 @_evaluates("Gather")
 def _gather(node: ir.Node, inputs: Inputs) -> Array:
     data, indices = _two(inputs)
-    return np.take(data, indices, axis=node.attributes.get_int("axis", 0))
+    return np.take(data, indices, axis=int_of(node, "axis", 0))
 
 
 @_evaluates("Transpose")
 def _transpose(node: ir.Node, inputs: Inputs) -> Array:
-    return np.transpose(_first(inputs), node.attributes.get_ints("perm"))
+    return np.transpose(_first(inputs), ints_of(node, "perm"))
 
 
 @_evaluates("Reshape", "Squeeze", "Unsqueeze", "Flatten")
@@ -241,14 +245,14 @@ def target_shape(
     is needed is missing. Raises ValueError if the sizes do not fit.
     """
     if node.op_type == "Flatten":
-        axis = node.attributes.get_int("axis", 1)
+        axis = int_of(node, "axis", 1)
         axis = axis + len(shape) if axis < 0 else axis
         return math.prod(shape[:axis]), math.prod(shape[axis:])
     if node.op_type == "Reshape":
         target = ints_at(1)
         if target is None:
             return None
-        if not node.attributes.get_int("allowzero", 0):
+        if not int_of(node, "allowzero", 0):
             target = [shape[index] if size == 0 else size for index, size in enumerate(target)]
         if -1 in target:
             rest = math.prod(size for size in target if size != -1)
@@ -256,7 +260,7 @@ def target_shape(
                 raise ValueError("the sizes do not fit")
             target = [math.prod(shape) // rest if size == -1 else size for size in target]
         return tuple(target)
-    axes = node.attributes.get_ints("axes")
+    axes = ints_of(node, "axes")
     if axes is None:
         axes = ints_at(1)
     if node.op_type == "Squeeze":
@@ -287,9 +291,9 @@ def _slice(node: ir.Node, inputs: Inputs) -> Array:
 
 def slice_window(node: ir.Node, rank: int, ints_at: Callable[[int], list[int] | None]) -> tuple[slice, ...] | None:
     """Return the Python slices, one an axis, that a Slice node takes, or None if a bound is not constant."""
-    starts = node.attributes.get_ints("starts")
+    starts = ints_of(node, "starts")
     if starts is not None:
-        ends, axes, steps = node.attributes.get_ints("ends"), node.attributes.get_ints("axes"), None
+        ends, axes, steps = ints_of(node, "ends"), ints_of(node, "axes"), None
     else:
         starts, ends, axes, steps = (ints_at(index) for index in (1, 2, 3, 4))
         for index, given in ((3, axes), (4, steps)):
@@ -308,7 +312,7 @@ def slice_window(node: ir.Node, rank: int, ints_at: Callable[[int], list[int] | 
 @_evaluates("Shape")
 def _shape(node: ir.Node, inputs: Inputs) -> Array:
     shape = _first(inputs).shape
-    start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(shape))
+    start, end = int_of(node, "start", 0), int_of(node, "end", len(shape))
     return np.array(shape[start:end], dtype=np.int64)
 
 
@@ -321,20 +325,20 @@ def _size(node: ir.Node, inputs: Inputs) -> Array:
 def _range(node: ir.Node, inputs: Inputs) -> Array:
     start, limit, delta = (_first([array]) for array in inputs)
     count = max(0, math.ceil((limit.item() - start.item()) / delta.item()))
-    return (start + np.arange(count).astype(start.dtype) * delta).astype(start.dtype)
+    return np.asarray((start + np.arange(count).astype(start.dtype) * delta).astype(start.dtype))
 
 
 @_evaluates("ConstantOfShape")
 def _constant_of_shape(node: ir.Node, inputs: Inputs) -> Array:
-    value = node.attributes.get_tensor("value")
-    fill = np.zeros((), np.float32) if value is None else value.numpy().reshape(-1)[0]
+    value = node.attributes.get("value")
+    fill = np.zeros((), np.float32) if value is None else value.as_tensor().numpy().reshape(-1)[0]
     return np.full(tuple(_first(inputs).tolist()), fill, dtype=fill.dtype)
 
 
 @_evaluates("Expand")
 def _expand(node: ir.Node, inputs: Inputs) -> Array:
     array, shape = _two(inputs)
-    return np.broadcast_to(array, np.broadcast_shapes(array.shape, tuple(shape.tolist()))).copy()
+    return np.asarray(np.broadcast_to(array, np.broadcast_shapes(array.shape, tuple(shape.tolist()))).copy())
 
 
 @_evaluates("Tile")
@@ -346,7 +350,7 @@ def _tile(node: ir.Node, inputs: Inputs) -> Array:
 @_evaluates("Split")
 def _split(node: ir.Node, inputs: Inputs) -> list[Array]:
     array = _first(inputs)
-    axis = node.attributes.get_int("axis", 0)
+    axis = int_of(node, "axis", 0)
     sizes = split_sizes(node, array.shape[axis], lambda index: _optional_ints(inputs, index))
     if sizes is None:
         raise CannotEvaluate("the sizes are not constant")
@@ -359,12 +363,12 @@ def split_sizes(node: ir.Node, total: int, ints_at: Callable[[int], list[int] | 
     Source of the rule for sizes that are not given: the ONNX specification, Split-2, -11, -13 (equal parts) and -18
     (equal parts, the last one smaller).
     """
-    given = node.attributes.get_ints("split")
+    given = ints_of(node, "split")
     if given is not None:
         return list(given)
     if len(node.inputs) > 1 and node.inputs[1] is not None:
         return ints_at(1)
-    count = node.attributes.get_int("num_outputs") or len(node.outputs)
+    count = int_of(node, "num_outputs", len(node.outputs))
     each = -(-total // count)
     return [max(0, min(each, total - index * each)) for index in range(count)]
 
@@ -372,21 +376,21 @@ def split_sizes(node: ir.Node, total: int, ints_at: Callable[[int], list[int] | 
 @_evaluates("ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean")
 def _reduce(node: ir.Node, inputs: Inputs) -> Array:
     array = _first(inputs)
-    axes: Any = node.attributes.get_ints("axes")
+    axes: Any = ints_of(node, "axes")
     if axes is None:
         axes = _optional_ints(inputs, 1)
     if not axes:
-        if node.attributes.get_int("noop_with_empty_axes", 0):
+        if int_of(node, "noop_with_empty_axes", 0):
             return array
         axes = range(array.ndim)
     function: Any = getattr(np, node.op_type.removeprefix("Reduce").lower())
-    keep = bool(node.attributes.get_int("keepdims", 1))
+    keep = bool(int_of(node, "keepdims", 1))
     return np.asarray(function(array, axis=tuple(axes), keepdims=keep)).astype(array.dtype)
 
 
 @_evaluates("MatMul")
 def _matmul(node: ir.Node, inputs: Inputs) -> Array:
-    return np.matmul(*_two(inputs))
+    return np.asarray(np.matmul(*_two(inputs)))
 
 
 def _first(inputs: Inputs) -> Array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from .graph_edits import Names, all_graphs, keep_knowledge, with_subgraphs
+from .graph_edits import Names, all_graphs, dims_of, keep_knowledge, with_subgraphs
 from .initializers import LOWEST_IR_VERSION
 from .model_bytes import tensor_blocks
 from .weights import ComputedWeight, Weight
@@ -116,7 +116,7 @@ def weights_to_inputs(model: ir.Model, note: Note, *, keep_values: bool) -> dict
                 _to_constant_node(graph, value)
             continue
         value.type = value.type or ir.TensorType(tensor.dtype)
-        value.shape = value.shape or ir.Shape(tuple(tensor.shape))
+        value.shape = value.shape or ir.Shape(dims_of(tensor))
         graph.inputs.append(value)
         note.count("weight listed as input" if keep_values else "weight left to the caller")
         if keep_values:
@@ -124,12 +124,10 @@ def weights_to_inputs(model: ir.Model, note: Note, *, keep_values: bool) -> dict
         fed[name] = tensor
         del graph.initializers[name]
         value.const_value = None
-        if isinstance(tensor, ComputedWeight) or tensor.views:
-            note.warned(
-                "a weight is fed as other passes changed it, not as the state_dict has it",
-                input=name,
-                change=tensor.what if isinstance(tensor, ComputedWeight) else ".".join(tensor.views),
-            )
+        change = tensor.what if isinstance(tensor, ComputedWeight) else ".".join(getattr(tensor, "views", ()))
+        if change:
+            why = "a weight is fed as other passes changed it, not as the state_dict has it"
+            note.warned(why, input=name, change=change)
     return fed
 
 
@@ -158,7 +156,7 @@ def lowest_ir_version(model: ir.Model, opset: int) -> int:
         version = max(version, _IR_OF_FUNCTIONS)
         if any(function.overload for function in model.functions.values()):
             version = max(version, _IR_OF_OVERLOADS)
-    types = set()
+    types: set[ir.DataType | None] = set()
     for graph in all_graphs(model):
         types.update(value.dtype for value in (*graph.inputs, *graph.initializers.values()))
         types.update(value.dtype for node in graph for value in node.outputs)

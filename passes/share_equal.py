@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Hashable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..pipeline.declare import a_pass, option
 from ..pipeline.facts import Fact
@@ -123,7 +123,7 @@ class ShareEqual:
     def _key(self, node: ir.Node) -> Key | None:
         if not node.attributes:
             return (node.domain, node.op_type, node.overload, len(node.outputs), *map(id, node.inputs))
-        attributes = []
+        attributes: list[Hashable] = []
         for name, attribute in sorted(node.attributes.items()):
             if attribute.is_ref():
                 attributes.append((name, "ref", attribute.ref_attr_name))
@@ -142,7 +142,7 @@ class ShareEqual:
         if attribute.type == ir.AttributeType.TENSOR:
             return _content(value) if value.nbytes <= self.constant_limit else None
         if attribute.type in (ir.AttributeType.INT, ir.AttributeType.STRING):
-            return value
+            return cast("Hashable", value)
         if attribute.type == ir.AttributeType.FLOAT:
             return repr(value)  # tells 0.0 from -0.0, and makes a nan equal to itself
         if attribute.type in (ir.AttributeType.INTS, ir.AttributeType.STRINGS):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 import torch
 
-from .graph_edits import static_ints
+from .graph_edits import dims_of, int_of, ints_of, static_ints
 from .node_values import slice_window, split_sizes, target_shape
 from .weights import Weight
 
@@ -33,12 +33,12 @@ def _ints_of(node: ir.Node) -> Callable[[int], list[int] | None]:
 
 def _transpose(node: ir.Node, weight: Weight) -> list[Weight]:
     rank = len(weight.shape)
-    perm = node.attributes.get_ints("perm")
+    perm = ints_of(node, "perm")
     return [weight.transposed(tuple(reversed(range(rank))) if perm is None else perm)]
 
 
 def _reshape(node: ir.Node, weight: Weight) -> list[Weight] | None:
-    shape = target_shape(node, weight.shape.numpy(), _ints_of(node))
+    shape = target_shape(node, dims_of(weight), _ints_of(node))
     if shape is None:
         return None
     label = "as_" + "x".join(map(str, shape)) if shape else "as_scalar"
@@ -51,11 +51,11 @@ def _slice(node: ir.Node, weight: Weight) -> list[Weight] | None:
         return None
     parts = []
     for axis, part in enumerate(window):
-        start, stop, step = part.indices(int(weight.shape[axis]))
+        start, stop, step = part.indices(dims_of(weight)[axis])
         if step < 1:
             return None
         parts.append((start, max(start, stop), step))
-    sizes = weight.shape.numpy()
+    sizes = dims_of(weight)
     text = [
         "" if part == (0, size, 1) else f"{part[0]}_{part[1]}" + (f"_{part[2]}" if part[2] > 1 else "")
         for part, size in zip(parts, sizes, strict=True)
@@ -65,8 +65,8 @@ def _slice(node: ir.Node, weight: Weight) -> list[Weight] | None:
 
 
 def _split(node: ir.Node, weight: Weight) -> list[Weight] | None:
-    axis = node.attributes.get_int("axis", 0) % len(weight.shape)
-    sizes = split_sizes(node, int(weight.shape[axis]), _ints_of(node))
+    axis = int_of(node, "axis", 0) % len(weight.shape)
+    sizes = split_sizes(node, dims_of(weight)[axis], _ints_of(node))
     if sizes is None or len(sizes) != len(node.outputs):
         return None
     views, start = [], 0
@@ -87,7 +87,7 @@ def _gather(node: ir.Node, weight: Weight) -> list[Weight] | None:
     picked = static_ints(node.inputs[1])
     if picked is None or shape is None or len(shape) > 0:
         return None
-    axis = node.attributes.get_int("axis", 0) % len(weight.shape)
+    axis = int_of(node, "axis", 0) % len(weight.shape)
     return [weight.viewed(lambda tensor: torch.select(tensor, axis, picked[0]), f"at_{'x' * axis}{picked[0]}")]
 
 

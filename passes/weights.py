@@ -278,7 +278,7 @@ class ComputedWeight(_BorrowedTensor):
             with torch.no_grad():
                 part = self._rows(start, min(count, start + step))
             if isinstance(part, np.ndarray):
-                yield memoryview(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+                yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
             else:
                 for block in _blocks(part.detach(), _BLOCK):
                     yield _bytes_of(block)
@@ -310,7 +310,7 @@ def digest(tensor: ir.TensorProtocol) -> str:
     """Return a tensor's own `lading_digest`, or a digest of type, shape and all bytes for other tensor classes."""
     own = getattr(tensor, "lading_digest", None)
     if own is not None:
-        return own()
+        return str(own())
     state = hashlib.blake2b(digest_size=16)
     state.update(f"{tensor.dtype.name}|{list(tensor.shape)}".encode())
     if tensor.dtype == ir.DataType.STRING:
@@ -345,7 +345,7 @@ def _blocks(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
     tensor = tensor.resolve_conj().resolve_neg().cpu().contiguous()
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _sample(tensor: torch.Tensor) -> memoryview:

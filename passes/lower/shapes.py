@@ -383,9 +383,18 @@ def _nonzero(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     return [[_unknown() if dims is None else max(len(dims), 1), _unknown()]]
 
 
-@_rule("Range", "Unique")
+@_rule("Range", "Unique", "HannWindow", "HammingWindow", "BlackmanWindow")
 def _one_dimensional(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     return [[_unknown()]]
+
+
+@_rule("Compress")
+def _compress(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
+    dims = dims_of(inputs[0])
+    if "axis" not in attributes or dims is None:
+        return [[_unknown()] if "axis" not in attributes else None]
+    axis = attributes["axis"] % len(dims)
+    return [[*dims[:axis], _unknown(), *dims[axis + 1 :]]]
 
 
 @_rule("OneHot")

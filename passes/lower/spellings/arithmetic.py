@@ -98,7 +98,8 @@ def sign_by_comparing(op: Emitter, input: Operand) -> ir.Value:
     """Before Sign: one for what is above zero less one for what is below."""
     (x,) = alike(op, input)
     above, below = op.Greater(x, op.const_like(0, x)), op.Less(x, op.const_like(0, x))
-    return op.Sub(op.cast(above, dtype_of(x)), op.cast(below, dtype_of(x)))
+    sign = op.Sub(op.cast(above, dtype_of(x)), op.cast(below, dtype_of(x)))
+    return op.Where(op.IsNaN(x), x, sign) if is_float(x) else sign
 
 
 as_is("Erf", since=9)
@@ -208,7 +209,16 @@ def _register_bitwise(op_type: str) -> None:
         values = [2**index for index in range(count)]
         if signed:
             values[-1] = -values[-1]
-        return op.cast(op.ReduceSum(op.Mul(bits, op.const(values, _INT64)), [-1], keepdims=0), dtype)
+        return op.cast(_summed(op, op.Mul(bits, op.const(values, _INT64)), count), dtype)
+
+
+def _summed(op: Emitter, x: ir.Value, count: int) -> ir.Value:
+    """Sum the last axis half by half: onnxruntime's ReduceSum of 64-bit integers drops the lowest bits."""
+    axis = op.rank(x) - 1
+    while count > 1:
+        count //= 2
+        x = op.Add(*op.Split(x, [count, count], axis=axis))
+    return op.Squeeze(x, [axis])
 
 
 for _op_type in ("BitwiseAnd", "BitwiseOr", "BitwiseXor"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,24 +75,23 @@ def _between(op: Emitter, x: ir.Value, low: Operand, high: Operand) -> ir.Value:
 
 
 def _register_extremum(op_type: str, comparison: str) -> None:
-    @spells(op_type, since=9)
-    def of_integers_by_choice(op: Emitter, *inputs: Operand) -> ir.Value:
+    @spells(op_type, since=8)
+    def of_floats(op: Emitter, *inputs: Operand) -> ir.Value:
         values = alike(op, *inputs)
-        if is_float(values[0]) or len(values) == 1:
-            return op.raw(op_type, *values)
-        # These opsets have floats only, and a float does not hold every integer.
+        return op.raw(op_type, *values) if is_float(values[0]) else by_choice(op, values)
+
+    def by_choice(op: Emitter, values: Sequence[ir.Value]) -> ir.Value:
+        # These opsets take floats only, and a float does not hold every integer.
         result = values[0]
         for value in values[1:]:
             result = op.Where(getattr(op, comparison)(result, value), result, value)
         return result
 
-    @spells(op_type, since=8)
-    def of_floats(op: Emitter, *inputs: Operand) -> ir.Value:
-        return op.raw(op_type, *alike(op, *inputs))
-
     @spells(op_type, since=7)
     def of_equal_shapes(op: Emitter, *inputs: Operand) -> ir.Value:
         result, *others = alike(op, *inputs)
+        if not is_float(result):
+            return by_choice(op, [result, *others])
         for value in others:
             result = op.raw(op_type, *_of_one_shape(op, result, value))
         return result

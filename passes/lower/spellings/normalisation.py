@@ -46,7 +46,19 @@ def _stashed(op: Emitter, x: ir.Value, stash_type: int) -> ir.Value:
     return op.cast(x, ir.DataType.FLOAT) if stash_type == 1 and dtype_of(x) in _SMALL_FLOATS else x
 
 
-as_is("LayerNormalization", since=17)
+@spells("LayerNormalization", since=17)
+def layer_normalization(
+    op: Emitter, X: Operand, Scale: Operand, B: Operand = None, *, outputs: int | None = None, **attributes: Any
+) -> Any:
+    """LayerNormalization 17; the moments have the dtype of the computation."""
+    (x,) = alike(op, X)
+    made = op.raw("LayerNormalization", x, Scale, B, outputs=outputs, **attributes)
+    if isinstance(made, tuple):
+        first = attributes.get("axis", -1) % op.rank(x)
+        for moment in made[1:]:
+            moment.dtype = ir.DataType(attributes.get("stash_type", 1))
+            moment.shape = ir.Shape([dim if axis < first else 1 for axis, dim in enumerate(x.shape or ())])
+    return made
 
 
 @spells("LayerNormalization")

@@ -90,6 +90,14 @@ def _padded(op: Emitter, x: ir.Value, windows: _Windows, value: float) -> ir.Val
 
 
 @spells("MaxPool")
+def max_pool_of_values(op: Emitter, X: Operand, *, outputs: int | None = None, **attributes: Any) -> ir.Value:
+    """MaxPool 1 does not tell the positions of the maxima."""
+    if outputs not in (None, 1):
+        raise op.cannot("the positions of maxima need opset 8")
+    return max_pool_before_10(op, X, **attributes)
+
+
+@spells("MaxPool", since=8)
 def max_pool_before_10(
     op: Emitter,
     X: Operand,

@@ -9,12 +9,38 @@ import numpy as np
 import onnx_ir as ir
 
 from ..registry import spells
-from .forms import alike, as_is, dtype_of, kept
+from .forms import alike, dtype_of, kept
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Operand
 
-as_is("QuantizeLinear", "DequantizeLinear", since=23)
+
+@spells("QuantizeLinear", since=23)
+def quantize_linear(
+    op: Emitter,
+    x: Operand,
+    y_scale: Operand,
+    y_zero_point: Operand = None,
+    *,
+    output_dtype: int | None = None,
+    **attributes: Any,
+) -> ir.Value:
+    """QuantizeLinear 23; a zero point states the output's dtype too."""
+    result = op.raw("QuantizeLinear", x, y_scale, y_zero_point, output_dtype=output_dtype, **attributes)
+    if not isinstance(y_zero_point, ir.Value):
+        result.dtype = ir.DataType(output_dtype) if output_dtype else ir.DataType.UINT8
+    return result
+
+
+@spells("DequantizeLinear", since=23)
+def dequantize_linear(
+    op: Emitter, x: Operand, x_scale: Operand, x_zero_point: Operand = None, *, output_dtype: int = 0, **attributes: Any
+) -> ir.Value:
+    """DequantizeLinear 23; without a stated dtype the output has the scale's."""
+    result = op.raw("DequantizeLinear", x, x_scale, x_zero_point, output_dtype=output_dtype or None, **attributes)
+    scale = x_scale.dtype if isinstance(x_scale, ir.Value) else ir.DataType.FLOAT
+    result.dtype = ir.DataType(output_dtype) if output_dtype else scale
+    return result
 
 
 def _quantized(
@@ -31,14 +57,16 @@ def _quantized(
 
 
 @spells("QuantizeLinear", since=21)
-def quantize_linear_21(op: Emitter, *inputs: Operand, **attributes: Any) -> ir.Value:
+def quantize_linear_21(
+    op: Emitter, x: Operand, y_scale: Operand, y_zero_point: Operand = None, **attributes: Any
+) -> ir.Value:
     """QuantizeLinear 21 computes in the input's precision."""
-    return op.raw("QuantizeLinear", *inputs, **kept("QuantizeLinear", attributes, {"precision": 0}))
+    return quantize_linear(op, x, y_scale, y_zero_point, **kept("QuantizeLinear", attributes, {"precision": 0}))
 
 
 def _register_quantize(since: int, per_axis: bool, native: bool) -> None:
     @spells("QuantizeLinear", since=since)
-    def quantize_linear(
+    def older(
         op: Emitter,
         x: Operand,
         y_scale: Operand,
@@ -83,14 +111,14 @@ def _along(op: Emitter, x: ir.Value, like: ir.Value, axis: int) -> ir.Value:
 
 def _register_dequantize(since: int, per_axis: bool, native: bool) -> None:
     @spells("DequantizeLinear", since=since)
-    def dequantize_linear(
+    def older(
         op: Emitter,
         x: Operand,
         x_scale: Operand,
         x_zero_point: Operand = None,
         *,
         axis: int = 1,
-        output_dtype: int | None = None,
+        output_dtype: int = 0,
         block_size: int = 0,
     ) -> ir.Value:
         (value,) = alike(op, x)
@@ -104,6 +132,7 @@ def _register_dequantize(since: int, per_axis: bool, native: bool) -> None:
             if block_size:
                 along["block_size"] = block_size
             result = op.raw("DequantizeLinear", value, scale, zero, **along)
+            result.dtype = ir.DataType.FLOAT if since < 19 else dtype_of(scale)
         else:
             wide = dtype_of(scale)
             steps = op.cast(value, wide)

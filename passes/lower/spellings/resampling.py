@@ -53,8 +53,9 @@ class Manner:
         return found
 
     def origins(self, size: int, length: int, scale: float) -> np.ndarray:
-        """Return the coordinate in the input of each output position along an axis."""
-        position = np.arange(length, dtype=np.float64)
+        """Return the coordinate in the input of each output position along an axis, in 32 bits as runtimes do."""
+        position = np.arange(length, dtype=np.float32)
+        scale = np.float32(scale)
         mode = self.coordinate_transformation_mode
         if mode == "asymmetric":
             return position / scale
@@ -62,10 +63,10 @@ class Manner:
             return position * (size - 1) / (length - 1) if length > 1 else position * 0
         if mode == "pytorch_half_pixel" and length == 1:
             return position * 0
-        middle = (position + 0.5) / scale - 0.5
+        shift = np.float32(0)
         if mode == "half_pixel_symmetric":
-            return middle + size / 2 * (1 - length / (scale * size))
-        return middle
+            shift = np.float32(size / 2) * (1 - np.float32(length) / (scale * np.float32(size)))
+        return shift + (position + 0.5) / scale - 0.5
 
     def nearest(self, origins: np.ndarray, size: int) -> np.ndarray:
         """Return the nearest input position of each coordinate."""
@@ -93,7 +94,7 @@ class Manner:
         # Shrinking with antialias widens the filter to as many pixels as one output pixel covers.
         narrow = min(scale, 1.0) if self.antialias else 1.0
         reach = math.ceil((1 if self.mode == "linear" else 2) / narrow) + 1
-        exclude = bool(self.antialias) or (self.mode == "cubic" and bool(self.exclude_outside))
+        exclude = bool(self.exclude_outside) and (self.mode == "cubic" or bool(self.antialias))
         matrix = np.zeros((size, length))
         for column, origin in enumerate(self.origins(size, length, scale)):
             taps = np.arange(math.floor(origin) - reach, math.floor(origin) + reach + 2)
@@ -266,32 +267,43 @@ def _simple_scales(op: Emitter, request: _Request) -> ir.Value | None:
     manner = request.manner
     if manner.coordinate_transformation_mode != "asymmetric" or manner.mode == "cubic" or request.is_newer_than_13:
         return None
-    if manner.mode == "nearest" and manner.nearest_mode != "floor":
-        return None
+    factors = constant_of(request.scales)
+    if manner.mode == "nearest":
+        # Nearest means the pixel below when enlarging, the one above when shrinking.
+        shrinks = factors is None if request.scales is not None else any((axis.scale or 0) < 1 for axis in request.axes)
+        if manner.nearest_mode != "floor" or shrinks or (factors is not None and (factors < 1).any()):
+            return None
     if request.scales is not None:
         return request.scales
     if any(axis.scale is None for axis in request.axes):
         return None
-    factors = np.ones(op.rank(request.x), dtype=np.float32)
+    wanted = np.ones(op.rank(request.x), dtype=np.float32)
     for axis in request.axes:
-        factors[axis.number] = axis.scale
+        wanted[axis.number] = axis.scale
         # The output's size is the product rounded down, in 32 bits.
-        if math.floor(np.float32(axis.size) * factors[axis.number]) != axis.length:
+        if math.floor(np.float32(axis.size) * wanted[axis.number]) != axis.length:
             return None
-    return op.const(factors, ir.DataType.FLOAT)
+    return op.const(wanted, ir.DataType.FLOAT)
 
 
 def _nearest_below(op: Emitter, request: _Request) -> ir.Value | None:
-    """Gather nearest pixels for sizes known only at run time: position ``i`` comes from ``i * size // length``."""
+    """Gather nearest pixels where a size is known only at run time: position ``i`` comes from ``i / scale``."""
     manner = request.manner
     plain = manner.mode == "nearest" and manner.nearest_mode == "floor"
-    if not plain or manner.coordinate_transformation_mode != "asymmetric" or request.sizes is None:
+    if not plain or manner.coordinate_transformation_mode != "asymmetric" or request.is_newer_than_13:
         return None
     x = request.x
     for axis in request.axes:
-        length = op.Gather(request.sizes, [axis.number])
-        run = op.Range(0, op.scalar(length), 1)
-        x = op.Gather(x, op.Div(op.Mul(run, op.vector(op.size(x, axis.number))), length), axis=axis.number)
+        size = op.vector(op.size(x, axis.number))
+        if request.sizes is not None:
+            length = op.Gather(request.sizes, [axis.number])
+            position = op.Div(op.Mul(op.Range(0, op.scalar(length), 1), size), length)
+        else:
+            scale = op.Gather(request.scales, [axis.number])
+            length = op.cast(op.Floor(op.Mul(op.cast(size, ir.DataType.FLOAT), scale)), ir.DataType.INT64)
+            run = op.cast(op.Range(0, op.scalar(length), 1), ir.DataType.FLOAT)
+            position = op.cast(op.Floor(op.Div(run, scale)), ir.DataType.INT64)
+        x = op.Gather(x, position, axis=axis.number)
     return x
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..registry import spells
+from ..shapes import constant_ints
 from .forms import alike, as_is, dtype_of, index_vector, is_float, non_negative
 
 if TYPE_CHECKING:
@@ -68,9 +69,18 @@ def top_k_largest(op: Emitter, X: Operand, K: Operand, *, axis: int = -1, larges
 def top_k_by_attribute(
     op: Emitter, X: Operand, K: Operand, *, axis: int = -1, largest: int = 1, sorted: int = 1
 ) -> Any:
-    """TopK 1: the number is an attribute."""
-    (count,) = op.static_ints(K, "TopK's K")
-    return _of_either_end(op, X, axis, largest, lambda x, axis: op.raw("TopK", x, k=count, axis=axis))
+    """TopK 1: the number is an attribute.  One known only at run time is cut from all, sorted."""
+    known = constant_ints(K)
+
+    def top(x: ir.Value, axis: int) -> Any:
+        if known is not None:
+            return op.raw("TopK", x, k=known[0], axis=axis)
+        size = op.dim(x, axis)
+        if size is None:
+            raise op.cannot("TopK of an unknown number among an unknown number needs opset 10")
+        return tuple(op.Slice(part, [0], op.vector(K), [axis]) for part in op.raw("TopK", x, k=size, axis=axis))
+
+    return _of_either_end(op, X, axis, largest, top)
 
 
 as_is("OneHot", since=9)

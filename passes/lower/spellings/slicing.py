@@ -257,32 +257,39 @@ def pad_by_attribute(
 ) -> ir.Value:
     """Pad 2: padding and value are attributes, the value a 32-bit float."""
     (x,) = alike(op, data)
-    known = op.static_ints(_padding_of_all_axes(op, x, pads, axes), "Pad's pads")
+    whole = _padding_of_all_axes(op, x, pads, axes)
+    if mode == "constant" and constant_ints(whole) is None:
+        ends: list[Any] = [op.Gather(whole, [index]) for index in range(2 * op.rank(x))]
+        return _padded_by_joining(op, x, ends, 0 if constant_value is None else constant_value)
+    known = op.static_ints(whole, "Pad's pads")
     if mode == "wrap":
         return _wrapped(op, x, known)
     if mode != "constant":
         return op.raw("Pad", x, pads=known, mode=mode)
     number = 0 if constant_value is None else op.static_number(constant_value, "Pad's constant_value")
-    if number == number and float(np.float32(number)) != float(number):
+    rounded = float(np.float32(number))
+    if rounded != float(number) and not np.isnan(rounded):
         return _padded_by_joining(op, x, known, number)
     if dtype_of(x) == ir.DataType.BOOL:
         return op.cast(op.raw("Pad", op.cast(x, ir.DataType.FLOAT), pads=known, value=number), ir.DataType.BOOL)
     return op.raw("Pad", x, pads=known, value=number)
 
 
-def _padded_by_joining(op: Emitter, x: ir.Value, pads: Sequence[int], number: Any) -> ir.Value:
-    """Pad with a number that a 32-bit float does not hold: join constant blocks."""
+def _padded_by_joining(op: Emitter, x: ir.Value, pads: Sequence[Any], number: Operand) -> ir.Value:
+    """Join constant blocks to each side: for padding known only at run time, or a number that is no 32-bit float."""
     rank = op.rank(x)
-    cropped = [min(size, 0) for size in pads]
+    cropped = [min(size, 0) if isinstance(size, int) else 0 for size in pads]
     if any(cropped):
         x = op.raw("Pad", x, pads=cropped)
-    filling = op.const_like(number, x)
+    filling = alike(op, x, number)[1]
     for axis in range(rank):
-        parts = [x]
-        for side, place in ((0, 0), (1, 1)):
-            size = pads[axis + side * rank]
-            if size > 0:
-                shape = op.int_vector([size if other == axis else op.size(x, other) for other in range(rank)])
-                parts.insert(place * len(parts), op.Expand(filling, shape))
+        before, after = (_block(op, x, axis, pads[axis + side * rank], filling) for side in (0, 1))
+        parts = [part for part in (before, x, after) if part is not None]
         x = op.Concat(*parts, axis=axis) if len(parts) > 1 else x
     return x
+
+
+def _block(op: Emitter, x: ir.Value, axis: int, size: Any, filling: ir.Value) -> ir.Value | None:
+    if isinstance(size, int) and size <= 0:
+        return None
+    return op.Expand(filling, op.int_vector([size if i == axis else op.size(x, i) for i in range(op.rank(x))]))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..emitter import Emitter, Operand
 
 as_is("DFT", since=20)
-as_is("HannWindow", "HammingWindow", "BlackmanWindow", since=17)
 
 
 def _axis_of(op: Emitter, x: ir.Value, axis: Operand) -> int:
@@ -88,6 +87,10 @@ _WINDOWS = {
 
 
 def _register_window(op_type: str, constant: float, first: float, second: float) -> None:
+    @spells(op_type, since=17)
+    def named(op: Emitter, size: Operand, *, output_datatype: int = 1, periodic: int = 1) -> ir.Value:
+        return op.raw(op_type, op.scalar(size), output_datatype=output_datatype, periodic=periodic)
+
     @spells(op_type)
     def window(op: Emitter, size: Operand, *, output_datatype: int = 1, periodic: int = 1) -> ir.Value:
         dtype = ir.DataType(output_datatype)

@@ -154,7 +154,7 @@ def log_sigmoid(op: Emitter, x: ir.Value) -> ir.Value:
 @lowers("aten::log_sigmoid_forward")
 def log_sigmoid_forward(op: Emitter, x: ir.Value) -> list[ir.Value | None]:
     """``log_sigmoid`` with a buffer that only the backward pass reads."""
-    return [log_sigmoid(op, x), None]
+    return [log_sigmoid(op, x), op.Exp(op.Neg(op.Abs(x)))]
 
 
 @lowers("aten::softsign")

@@ -203,7 +203,15 @@ def pow_scalar(op: Emitter, x: ir.Value, *, exponent: Operand) -> ir.Value:
 def _power(op: Emitter, base: ir.Value, exponent: ir.Value) -> ir.Value:
     if is_bool(base):
         return op.Or(base, op.Not(exponent))
-    return op.Pow(base, exponent)
+    raised = op.Pow(base, exponent)
+    if is_float(base) or _is_known(exponent):
+        return raised
+    # Runtimes go by way of floating point, where zero to a negative power is an infinity that no integer holds.
+    return op.Where(op.And(op.Less(exponent, 0), op.Equal(base, 0)), 0, raised)
+
+
+def _is_known(x: ir.Value) -> bool:
+    return x.const_value is not None
 
 
 @lowers("aten::float_power.Tensor_Tensor", "aten::float_power.Tensor_Scalar", "aten::float_power.Scalar")

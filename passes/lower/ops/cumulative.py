@@ -130,8 +130,9 @@ def _extreme(op: Emitter, x: ir.Value, dim: int, better: str) -> tuple[ir.Value,
         scan_output_axes=[axis, axis],
         outputs=4,
     )
-    for output, kind in zip(outputs[2:], (dtype, ir.DataType.INT64), strict=True):
-        output.type, output.shape = ir.TensorType(kind), x.shape
+    kinds = (dtype, ir.DataType.INT64)
+    for output, kind, dims in zip(outputs, kinds * 2, (shape, shape, x.shape, x.shape), strict=True):
+        output.type, output.shape = ir.TensorType(kind), ir.Shape(dims or ())
     return outputs[2], outputs[3]
 
 

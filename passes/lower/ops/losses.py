@@ -183,6 +183,8 @@ def multi_margin_loss(
     reduction: int = _MEAN,
 ) -> ir.Value:
     """The mean over the other classes of how far they come within a margin of the right one."""
+    if op.rank(x) == 0:
+        x = op.Reshape(x, [1])
     chosen = op.Equal(op.Unsqueeze(target, [-1]) if op.rank(target) < op.rank(x) else target, _classes(op, x))
     right = op.ReduceSum(op.Where(chosen, x, 0.0), [-1], keepdims=1)
     short = op.Relu(op.Add(op.Sub(x, right), margin))
@@ -202,6 +204,15 @@ def multilabel_margin_loss_forward(
     op: Emitter, x: ir.Value, target: ir.Value, *, reduction: int
 ) -> tuple[ir.Value, ir.Value]:
     """How far other classes come within one of the right classes, which end at the first negative index."""
+    if op.rank(x) == 0:
+        x, target = op.Reshape(x, [1]), op.Reshape(target, [1])
+        loss, is_target = _multilabel(op, x, target)
+        return loss, op.Reshape(is_target, [])
+    loss, is_target = _multilabel(op, x, target)
+    return reduced(op, loss, reduction), is_target
+
+
+def _multilabel(op: Emitter, x: ir.Value, target: ir.Value) -> tuple[ir.Value, ir.Value]:
     ends = op.CumSum(op.cast(op.Less(target, 0), ir.DataType.INT64), op.i64(-1))
     valid = op.Equal(ends, 0)
     labels = op.Where(valid, target, -1)
@@ -214,7 +225,7 @@ def multilabel_margin_loss_forward(
     short = op.Relu(op.Add(op.Sub(op.Unsqueeze(x, [-2]), of_label), 1.0))
     counted = op.Mul(op.cast(op.Unsqueeze(valid, [-1]), dtype), op.Unsqueeze(op.Sub(1.0, is_target), [-2]))
     loss = op.ReduceSum(op.ReduceMean(op.Mul(short, counted), [-1], keepdims=0), [-1], keepdims=0)
-    return reduced(op, loss, reduction), is_target
+    return loss, is_target
 
 
 @lowers("aten::multilabel_margin_loss")
@@ -325,7 +336,7 @@ def nll_loss_forward(
 ) -> tuple[ir.Value, ir.Value]:
     """``nll_loss`` with the sum of the weights, which is zero where nothing is reduced."""
     loss, weights = _likelihood(op, x, target, weight, ignore_index)
-    if reduction == _NONE:
+    if reduction == _NONE and op.rank(x) > 1:
         total = op.const(0, x.dtype or ir.DataType.FLOAT)
     else:
         total = weights if op.rank(weights) == 0 else op.ReduceSum(weights, None, keepdims=0)

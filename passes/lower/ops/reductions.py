@@ -14,8 +14,22 @@ from ...dialect import onnx_dtype
 from ..emitter import Emitter, Operand
 from ..registry import lowers
 from .arithmetic import is_float
+from .creation import filled
 
 Dims = Sequence[int] | int | None
+
+# What PyTorch makes of no elements at all; extremes are those of truth values, since numbers have none.
+_OF_NOTHING = {
+    "ReduceSum": 0,
+    "ReduceProd": 1,
+    "ReduceMean": math.nan,
+    "ReduceLogSumExp": -math.inf,
+    "ReduceL1": 0,
+    "ReduceL2": 0,
+    "ReduceSumSquare": 0,
+    "ReduceMax": 0,
+    "ReduceMin": 1,
+}
 
 
 def axes_of(dim: Dims) -> list[int] | None:
@@ -41,14 +55,15 @@ def count_of(op: Emitter, x: ir.Value, dim: Dims) -> int | ir.Value:
 
 
 def reduce(op: Emitter, kind: str, x: ir.Value, dim: Dims, keepdim: bool) -> ir.Value:
-    """Write one reduction; a tensor of no dimensions is its own reduction."""
-    if op.rank(x) == 0:
+    """Write one reduction; a tensor of no dimensions is its own reduction, one of no elements a constant."""
+    rank = op.rank(x)
+    if rank == 0:
         return x
+    reduced = [axis % rank for axis in axes_of(dim) or range(rank)]
+    if any(op.dim(x, axis) == 0 for axis in reduced) and kind in _OF_NOTHING:
+        kept = [1 if axis in reduced else op.size(x, axis) for axis in range(rank) if keepdim or axis not in reduced]
+        return filled(op, kept, _OF_NOTHING[kind], _dtype(x))
     return getattr(op, kind)(x, axes_of(dim), keepdims=int(keepdim))
-
-
-def _is_empty(op: Emitter, x: ir.Value) -> bool:
-    return any(op.dim(x, axis) == 0 for axis in range(op.rank(x)))
 
 
 def _wanted(op: Emitter, dtype: torch.dtype | None) -> ir.DataType:

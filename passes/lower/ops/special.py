@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from ..emitter import Emitter, Operand
@@ -220,12 +221,21 @@ def hurwitz_zeta(op: Emitter, s: ir.Value, q: ir.Value) -> ir.Value:
 def zeta(
     op: Emitter, x: ir.Value, y: ir.Value | None = None, *, self: Operand = None, other: Operand = None
 ) -> ir.Value:
-    """The Hurwitz zeta function; infinite at its pole and NaN where the series does not reach."""
+    """The Hurwitz zeta function; infinite at its poles and NaN where it has no real value."""
     first = x if self is None else self
     second = other if other is not None else (y if y is not None else x)
     s, q = op.promote_float(first, second)
-    value = hurwitz_zeta(op, s, q)
-    value = op.Where(op.Less(q, 0.0), math.nan, op.Where(op.Equal(q, 0.0), math.inf, value))
+    below = op.Less(q, 0.0)
+    # Below zero the series has terms of both signs: those above zero start at the fraction of q, and those below are
+    # the difference of two series.
+    up = op.Sub(q, op.Floor(q))
+    down = op.Sub(hurwitz_zeta(op, s, op.Sub(1.0, up)), hurwitz_zeta(op, s, op.Sub(1.0, q)))
+    half = op.Mul(s, 0.5)
+    signed = op.Where(op.Equal(half, op.Floor(half)), down, op.Neg(down))
+    start = hurwitz_zeta(op, s, op.Where(below, up, q))
+    mirrored = op.Where(op.Equal(s, op.Floor(s)), op.Add(start, signed), math.nan)
+    pole = op.And(op.LessOrEqual(q, 0.0), op.Equal(up, 0.0))
+    value = op.Where(pole, math.inf, op.Where(below, mirrored, start))
     return op.Where(op.Equal(s, 1.0), math.inf, op.Where(op.Less(s, 1.0), math.nan, value))
 
 
@@ -236,13 +246,17 @@ def polygamma(op: Emitter, x: ir.Value, *, n: int) -> ir.Value:
     if n == 0:
         return digamma(op, value)
     order = op.const_like(float(n + 1), value)
-    if n == 1:
-        reflected = op.Less(value, 0.5)
-        positive = hurwitz_zeta(op, order, op.Where(reflected, op.Sub(1.0, value), value))
-        sine = op.Sin(op.Mul(value, math.pi))
-        return op.Where(reflected, op.Sub(op.Div(math.pi**2, op.Mul(sine, sine)), positive), positive)
-    sign = -1.0 if n % 2 == 0 else 1.0
-    return op.Mul(hurwitz_zeta(op, order, value), sign * math.factorial(n))
+    reflected = op.Less(value, 0.0)
+    zeta_value = hurwitz_zeta(op, order, op.Where(reflected, op.Sub(1.0, value), value))
+    positive = op.Mul(zeta_value, (-1.0) ** (n + 1) * math.factorial(n))
+    # The derivatives of the cotangent are polynomials in it: P' by the chain rule, -(1 + c ** 2) P'(c).
+    cotangent = op.Reciprocal(op.Tan(op.Mul(op.Sub(value, op.Floor(value)), math.pi)))
+    derivative = np.polynomial.Polynomial([0.0, 1.0])
+    for _ in range(n):
+        derivative = derivative.deriv() * np.polynomial.Polynomial([-1.0, 0.0, -1.0])
+    curve = polynomial(op, cotangent, [float(item) * math.pi ** (n + 1) for item in derivative.coef])
+    mirrored = op.Sub(op.Neg(positive) if n % 2 else positive, curve)
+    return op.Where(reflected, mirrored, positive)
 
 
 @lowers("aten::mvlgamma", "aten::special_multigammaln")

@@ -25,13 +25,12 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "DispatchKey.Functionalize"),
     ("torch._C", "DispatchKeySet"),
     ("torch._C", "_ExcludeDispatchKeyGuard"),
-    ("torch._C", "_VariableFunctions.linear"),
+    ("torch._C", "_VariableFunctions.lstm"),
     ("torch._C", "_is_any_autocast_enabled"),
     ("torch._C", "_functorch.peek_interpreter_stack"),
     ("torch._C", "_nn.linear"),
     ("torch._decomp", "decomposition_table"),
     ("torch._dynamo.source", "ConstantSource"),
-    ("torch._ops", "OpOverload"),
     ("torch._subclasses.fake_tensor", "DataDependentOutputException"),
     ("torch._subclasses.fake_tensor", "DynamicOutputShapeException"),
     ("torch._subclasses.fake_tensor", "FakeTensor"),
@@ -68,7 +67,6 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.utils._sympy.functions", "ToFloat"),
     ("torch.utils._sympy.functions", "TruncToInt"),
     ("torch.utils._sympy.functions", "OpaqueUnaryFn_sqrt"),
-    ("torch.utils._sympy.value_ranges", "ValueRanges"),
 )
 """Module and dotted name of everything private that lading uses."""
 
@@ -80,7 +78,7 @@ def find(module: str, dotted: str) -> Any:
         AttributeError, ImportError: this release of PyTorch does not have it.
     """
     found: Any = importlib.import_module(module)
-    for part in dotted.split("."):
+    for part in dotted.split(".") if dotted else ():
         found = getattr(found, part)
     return found
 
@@ -94,6 +92,32 @@ def missing(symbols: Sequence[tuple[str, str]] = SYMBOLS) -> list[str]:
         except (AttributeError, ImportError):
             absent.append(f"{module}.{dotted}")
     return absent
+
+
+_LOADED_LATE = {
+    "ConstantSource": ("torch._dynamo.source", "ConstantSource"),
+    "DataDependentOutputException": ("torch._subclasses.fake_tensor", "DataDependentOutputException"),
+    "DimDynamic": ("torch.fx.experimental.symbolic_shapes", "DimDynamic"),
+    "DynamicOutputShapeException": ("torch._subclasses.fake_tensor", "DynamicOutputShapeException"),
+    "FakeTensor": ("torch._subclasses.fake_tensor", "FakeTensor"),
+    "FakeTensorMode": ("torch._subclasses.fake_tensor", "FakeTensorMode"),
+    "GuardOnDataDependentSymNode": ("torch.fx.experimental.symbolic_shapes", "GuardOnDataDependentSymNode"),
+    "ShapeEnv": ("torch.fx.experimental.symbolic_shapes", "ShapeEnv"),
+    "TorchDispatchMode": ("torch.utils._python_dispatch", "TorchDispatchMode"),
+    "nn_functions": ("torch._C", "_nn"),
+    "sympy_functions": ("torch.utils._sympy.functions", ""),
+    "variable_functions": ("torch._C", "_VariableFunctions"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Give the private classes that capture works with, imported when first asked for: they take a second to load."""
+    try:
+        module, dotted = _LOADED_LATE[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__} has no attribute {name}") from None
+    found = globals()[name] = find(module, dotted)
+    return found
 
 
 # ---- functionalization -----------------------------------------------------------------------------------------------

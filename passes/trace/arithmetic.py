@@ -14,8 +14,8 @@ import onnx_ir as ir
 import sympy
 import torch
 from lading.passes import dialect
+from lading.passes.torch_private import sympy_functions as torch_sympy
 from lading.pipeline.errors import CaptureError
-from torch.utils._sympy import functions as torch_sympy
 
 _INT = ir.TensorType(ir.DataType.INT64)
 _FLOAT = ir.TensorType(ir.DataType.DOUBLE)

@@ -6,10 +6,13 @@ from __future__ import annotations
 import linecache
 from types import CodeType, TracebackType
 
+from lading.passes.torch_private import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    GuardOnDataDependentSymNode,
+)
 from lading.passes.trace.sources import LAYERS, path_of, readable_path
 from lading.pipeline.errors import CaptureError, LadingError
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 _CHOICES = (
     "compute both sides and choose with torch.where, write the branch with torch.cond, or let the caller pass the value"

@@ -13,6 +13,7 @@ import torch
 from lading.passes import torch_private
 from lading.passes.arguments import Arguments
 from lading.passes.model_state import ModelState, Slot, preserved, replaced
+from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites
 from lading.passes.trace.failures import explained
@@ -20,7 +21,6 @@ from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import Recorder, type_of
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 IR_VERSION = 10
 _SMALL = 16

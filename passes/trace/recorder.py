@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from lading.passes import dialect, torch_private
+from lading.passes.torch_private import FakeTensor, FakeTensorMode, TorchDispatchMode
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Baked
 from lading.passes.trace.sources import Places
@@ -16,8 +17,6 @@ from lading.passes.trace.symbols import Axes
 from lading.passes.weights import Weight
 from lading.pipeline.errors import CaptureError
 from lading.pipeline.origin import META_KEY
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _NUMBERS = (bool, int, float, complex, *_SYMBOLIC)

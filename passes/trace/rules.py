@@ -23,8 +23,8 @@ RULES: dict[Any, Callable[..., Any]] = {}
 
 R = TypeVar("R", bound=Callable[..., Any])
 _aten = torch.ops.aten
-_NN = torch._C._nn
-_VF = torch._C._VariableFunctions
+_NN = torch_private.nn_functions
+_VF = torch_private.variable_functions
 
 
 def rule(*functions: Any) -> Callable[[R], R]:

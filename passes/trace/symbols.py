@@ -14,11 +14,10 @@ from typing import Any
 
 import sympy
 import torch
+from lading.passes.torch_private import ConstantSource, DimDynamic, ShapeEnv
 from lading.passes.trace.capture import Guard, Specialisation
 from lading.passes.trace.sources import asked_by_user
 from sympy.printing.str import StrPrinter
-from torch._dynamo.source import ConstantSource
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 
 _NOTHING = object()
 
@@ -48,16 +47,16 @@ class _Printer(StrPrinter):
         return text if part.is_Symbol or part.is_number or text.startswith("(") else f"({text})"
 
     def _print_FloorDiv(self, expr: sympy.Expr) -> str:
-        return f"({self._infix(expr, '//')})"
+        return self._infix(expr, "//")
 
     def _print_PythonMod(self, expr: sympy.Expr) -> str:
-        return f"({self._infix(expr, '%')})"
+        return self._infix(expr, "%")
 
     _print_CleanDiv = _print_FloorDiv
     _print_Mod = _print_PythonMod
 
     def _print_IntTrueDiv(self, expr: sympy.Expr) -> str:
-        return f"({self._infix(expr, '/')})"
+        return self._infix(expr, "/")
 
     _print_FloatTrueDiv = _print_IntTrueDiv
 

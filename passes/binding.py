@@ -249,10 +249,7 @@ def _input_names(paths: Sequence[str], given: Sequence[str]) -> list[str]:
     names = list(given[: len(paths)])
     taken = set(given)
     for path in paths[len(given) :]:
-        unique, count = path, 0
-        while unique in taken:
-            count += 1
-            unique = f"{path}_{count}"
+        unique = structure.unused_name(path, taken)
         taken.add(unique)
         names.append(unique)
     return names

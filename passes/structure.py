@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 from lading.passes import torch_private
@@ -37,6 +37,15 @@ def replace_leaves(value: Any, replacement: Callable[[Any], Any]) -> Any:
         return replacement(value)
     _, values, rebuild = parts
     return rebuild([replace_leaves(child, replacement) for child in values])
+
+
+def unused_name(name: str, taken: Container[str]) -> str:
+    """Return `name`, with the first number behind it that makes it unused."""
+    unique, count = name, 0
+    while unique in taken:
+        count += 1
+        unique = f"{name}_{count}"
+    return unique
 
 
 def children(value: Any) -> Children | None:

@@ -78,10 +78,7 @@ def _names(paths: list[str], arguments: Arguments) -> list[str]:
         name = path
         if not path or path[0].isdigit() or path in taken:
             name = f"output.{path}" if path else "output"
-        unique, count = name, 0
-        while unique in taken:
-            count += 1
-            unique = f"{name}_{count}"
+        unique = structure.unused_name(name, taken)
         taken.add(unique)
         names.append(unique)
     return names

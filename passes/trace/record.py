@@ -13,6 +13,7 @@ import torch
 from lading.passes import torch_private
 from lading.passes.arguments import Arguments
 from lading.passes.model_state import ModelState, Slot, preserved, replaced
+from lading.passes.structure import unused_name
 from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites
@@ -21,6 +22,7 @@ from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import Recorder, type_of
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
+from lading.pipeline.errors import UsageError
 
 IR_VERSION = 10
 _SMALL = 16
@@ -65,6 +67,7 @@ class _Run:
         self.constants: dict[str, str] = {}
         self.tied: dict[str, tuple[str, ...]] = {}
         self._stand_ins: dict[int, torch.Tensor] = {}
+        self._literals: dict[str, int] = {}
         self._name_of: dict[int, str] = {}
         self._written: list[tuple[Slot, torch.Tensor, torch.Tensor]] = []
 
@@ -119,11 +122,8 @@ class _Run:
     def _name_constant(self, tensor: torch.Tensor) -> str:
         path = self.state.named_tensor(tensor)
         name = path or f"{self.places.module}.constant".lstrip(".")
-        taken = self.recorder.initializers
-        unique, count = name, 0
-        while unique in taken:
-            count += 1
-            unique = f"{name}_{count}"
+        count = self._literals[name] = self._literals.get(name, -1) + 1
+        unique = unused_name(f"{name}_{count}" if count else name, self.recorder.initializers)
         self.constants[unique] = path or ""
         return unique
 
@@ -164,9 +164,7 @@ class _Run:
 
     def model(self) -> ir.Model:
         """Return the recorded graph."""
-        order = {slot.path: position for position, slot in enumerate(self.state.slots)}
-        last = len(order)
-        initializers = sorted(self.recorder.initializers.values(), key=lambda value: order.get(value.name or "", last))
+        initializers = self._named_initializers()
         domains = sorted({node.domain for node in self.recorder.nodes})
         graph = ir.Graph(
             self.recorder.graph_inputs,
@@ -174,9 +172,34 @@ class _Run:
             nodes=self.recorder.nodes,
             initializers=initializers,
             opset_imports=dict.fromkeys(domains, 1),
-            name=type(self.arguments.model).__name__,
+            name=getattr(self.arguments.model, "__name__", type(self.arguments.model).__name__),
         )
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="lading")
+
+    def _named_initializers(self) -> list[ir.Value]:
+        """Return the initializers in the order of `state_dict`, under names that no input and no output has."""
+        order = {slot.path: position for position, slot in enumerate(self.state.slots)}
+        values = self.recorder.initializers
+        ordered = sorted(values.values(), key=lambda value: order.get(value.name or "", len(order)))
+        given = self.arguments.parameter_names
+        weights = [value for value in ordered if value.name in order]
+        if len(given) > len(weights):
+            known = len(self.arguments.inputs) + len(weights)
+            raise UsageError(
+                f"{known + len(given) - len(weights)} input names were given, and the graph has "
+                f"{len(self.arguments.inputs)} inputs and {len(weights)} weights",
+                where="input_names: " + ", ".join(given),
+                hint=f"give at most {known} names",
+            )
+        for value, name in zip(weights, given, strict=False):
+            value.name = name
+        taken = {value.name for value in (*self.recorder.graph_inputs, *self.outputs.values)}
+        names = {value.name for value in ordered}
+        for value in ordered:
+            if value.name in taken:
+                value.name = unused_name(f"{value.name}_1", taken | names)
+                names.add(value.name)
+        return ordered
 
     def capture(self, seconds: float) -> Capture:
         """Return what is to be known beside the graph."""

@@ -217,6 +217,19 @@ class Emitter:
             distinct.append(output if fresh else self.Identity(output))
         return ir.Graph(self.inputs, distinct, nodes=self._nodes, name=name)
 
+    def take(self, body: ir.Graph, *inputs: ir.Value) -> list[ir.Value]:
+        """Move the nodes of a closed body here, its inputs replaced by values; returns its outputs."""
+        for old, new in zip(body.inputs, inputs, strict=True):
+            ir.convenience.replace_all_uses_with(old, new)
+        results = [
+            inputs[list(body.inputs).index(output)] if output.is_graph_input() else output for output in body.outputs
+        ]
+        body.outputs.clear()
+        nodes = list(body)
+        body.remove(nodes)
+        self._nodes.extend(nodes)
+        return results
+
     def call(self, name: str, *tensors: Operand, **arguments: Any) -> Any:
         """Lower a call of another ATen operator, ``"aten::softmax.int"``, in place."""
         if self._lower_call is None:

@@ -227,6 +227,14 @@ def pad(
     return op.raw("Pad", data, index_vector(op, pads), constant_value, index_vector(op, axes), mode=mode)
 
 
+@spells("Pad", since=18)
+def pad_without_wrapping(
+    op: Emitter, data: Operand, pads: Operand, *others: Operand, mode: str = "constant"
+) -> ir.Value:
+    """Pad 18: of some axes; going round is gathered."""
+    return (pad_all_axes if mode == "wrap" else pad)(op, data, pads, *others, mode=mode)
+
+
 @spells("Pad", since=11)
 def pad_all_axes(
     op: Emitter,

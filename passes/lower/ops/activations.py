@@ -165,14 +165,14 @@ def softsign(op: Emitter, x: ir.Value) -> ir.Value:
 
 @lowers("aten::softshrink")
 def softshrink(op: Emitter, x: ir.Value, *, lambd: float = 0.5) -> ir.Value:
-    """Move towards zero by ``lambd``."""
-    return op.Shrink(x, lambd=float(lambd), bias=float(lambd))
+    """Move towards zero by ``lambd``; ONNX's Shrink would lose NaN."""
+    return op.Sub(x, op.Clip(x, -lambd, lambd))
 
 
 @lowers("aten::hardshrink")
 def hardshrink(op: Emitter, x: ir.Value, *, lambd: float = 0.5) -> ir.Value:
-    """Zero within ``lambd`` of zero."""
-    return op.Shrink(x, lambd=float(lambd), bias=0.0)
+    """Zero within ``lambd`` of zero; ONNX's Shrink would lose NaN."""
+    return op.Where(op.LessOrEqual(op.Abs(x), lambd), 0.0, x)
 
 
 @lowers("aten::glu")
@@ -196,7 +196,7 @@ def threshold(op: Emitter, x: ir.Value, *, threshold: Operand, value: Operand) -
     """``x`` above a threshold, a value elsewhere."""
     if threshold == 0 and value == 0:
         return op.Relu(x)
-    return op.Where(op.Greater(x, threshold), x, value)
+    return op.Where(op.LessOrEqual(x, threshold), value, x)
 
 
 # ---- softmax ---------------------------------------------------------------------------------------------------------

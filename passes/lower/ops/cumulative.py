@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -13,6 +13,14 @@ from ...dialect import onnx_dtype
 from ..emitter import Emitter
 from ..registry import lowers
 from .arithmetic import is_bool, is_float
+
+Step = Callable[[Emitter, Sequence[ir.Value], Sequence[ir.Value]], Sequence[ir.Value]]
+"""Writes one step into a body: carried values and the items of the sequences in, new carried values out."""
+
+Walk = Callable[[Emitter, int, Sequence[ir.Value], Sequence[tuple[ir.Value, int]], Step], list[ir.Value]]
+"""Runs a step along a dimension and stacks every carried value along it."""
+
+_BOOL, _INT64 = ir.DataType.BOOL, ir.DataType.INT64
 
 
 def _operand(op: Emitter, x: ir.Value, dtype: torch.dtype | None) -> ir.Value:
@@ -33,108 +41,158 @@ def cumprod(op: Emitter, x: ir.Value, *, dim: int, dtype: torch.dtype | None = N
     return value if op.rank(x) == 0 else op.CumProd(value, op.i64(dim))
 
 
-@lowers("aten::logcumsumexp", "aten::_logcumsumexp")
-def logcumsumexp(op: Emitter, x: ir.Value, *, dim: int) -> ir.Value:
-    """The logarithm of the sum of exponentials up to each place."""
+# ---- walks along a dimension -----------------------------------------------------------------------------------------
+
+
+def _kind(x: ir.Value) -> ir.DataType:
+    return x.dtype or ir.DataType.FLOAT
+
+
+def _dims(x: ir.Value, without: int | None = None) -> list[Any]:
+    return [dim for axis, dim in enumerate(x.shape or ()) if axis != without]
+
+
+def _describe(outputs: Sequence[ir.Value], carried: Sequence[ir.Value], length: Any, axis: int) -> list[ir.Value]:
+    """Say what a control-flow operator returns: the last carried values, then all of them stacked."""
+    count = len(carried)
+    for output, value in zip(outputs, carried, strict=False):
+        output.type, output.shape = ir.TensorType(_kind(value)), ir.Shape(_dims(value))
+    for output, value in zip(outputs[count:], carried, strict=True):
+        dims = _dims(value)
+        output.type, output.shape = ir.TensorType(_kind(value)), ir.Shape([*dims[:axis], length, *dims[axis:]])
+    return list(outputs[count:])
+
+
+def _by_scan(
+    op: Emitter, axis: int, carried: Sequence[ir.Value], sequences: Sequence[tuple[ir.Value, int]], step: Step
+) -> list[ir.Value]:
+    count = len(carried)
+    body = op.body(
+        *((f"before_{index}", _kind(value), _dims(value)) for index, value in enumerate(carried)),
+        *((f"item_{index}", _kind(value), _dims(value, along)) for index, (value, along) in enumerate(sequences)),
+    )
+    after = step(body, body.inputs[:count], body.inputs[count:])
+    outputs = op.Scan(
+        *carried,
+        *(value for value, _ in sequences),
+        body=body.graph([*after, *(body.Identity(value) for value in after)]),
+        num_scan_inputs=len(sequences),
+        scan_input_axes=[along for _, along in sequences],
+        scan_output_axes=[axis] * count,
+        outputs=2 * count,
+    )
+    first, along = sequences[0]
+    return _describe(outputs, carried, (first.shape or ())[along], axis)
+
+
+def _by_loop(
+    op: Emitter, axis: int, carried: Sequence[ir.Value], sequences: Sequence[tuple[ir.Value, int]], step: Step
+) -> list[ir.Value]:
+    count = len(carried)
+    body = op.body(
+        ("position", _INT64, []),
+        ("go_on", _BOOL, []),
+        *((f"before_{index}", _kind(value), _dims(value)) for index, value in enumerate(carried)),
+    )
+    position, go_on, *before = body.inputs
+    items = [body.Gather(value, position, axis=along) for value, along in sequences]
+    after = step(body, before, items)
+    first, along = sequences[0]
+    outputs = op.Loop(
+        op.scalar(op.size(first, along)),
+        op.const(True, _BOOL),
+        *carried,
+        body=body.graph([go_on, *after, *(body.Identity(value) for value in after)]),
+        outputs=2 * count,
+    )
+    stacked = _describe(outputs, carried, (first.shape or ())[along], 0)
+    order = list(range(1, axis + 1))
+    return [
+        op.Transpose(value, perm=[*order, 0, *range(axis + 1, op.rank(value))]) if axis else value for value in stacked
+    ]
+
+
+def _first(op: Emitter, x: ir.Value, axis: int) -> ir.Value:
+    return op.Gather(x, op.i64(0), axis=axis)
+
+
+# ---- sums of exponentials --------------------------------------------------------------------------------------------
+
+
+def _logcumsumexp(op: Emitter, x: ir.Value, dim: int, walk: Walk) -> ir.Value:
     if op.rank(x) == 0:
         return x
-    return scanned(op, x, dim, lambda body, total, item: body.call("aten::logaddexp", total, item))
-
-
-@lowers("aten::cummax")
-def cummax(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
-    """The largest element up to each place, and the last index that it has there."""
-    return _extreme(op, x, dim, "GreaterOrEqual")
-
-
-@lowers("aten::cummin")
-def cummin(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
-    """The smallest element up to each place, and the last index that it has there."""
-    return _extreme(op, x, dim, "LessOrEqual")
-
-
-def _slice_shape(op: Emitter, x: ir.Value, dim: int) -> list[Any]:
-    op.rank(x)
-    dims = list(x.shape)  # type: ignore[arg-type]
-    del dims[dim]
-    return dims
-
-
-def _first(op: Emitter, x: ir.Value, dim: int) -> ir.Value:
-    """The slice at index zero of a dimension, without the dimension."""
-    return op.Gather(x, op.i64(0), axis=dim)
-
-
-def scanned(op: Emitter, x: ir.Value, dim: int, combine: Callable[[Emitter, ir.Value, ir.Value], ir.Value]) -> ir.Value:
-    """Combine each slice along a dimension with the result before it; the first slice is its own result.
-
-    The scan runs over what follows the first slice, so that no neutral element is needed.
-    """
     axis = dim % op.rank(x)
     if op.dim(x, axis) == 0:
         return x
+    # The first slice is its own result, so that the walk over the others needs no neutral element.
     start = _first(op, x, axis)
     rest = op.Slice(x, op.i64([1]), op.i64([2**63 - 1]), op.i64([axis]))
-    shape = _slice_shape(op, x, axis)
-    dtype = x.dtype or ir.DataType.FLOAT
-    body = op.body(("before", dtype, shape), ("item", dtype, shape))
-    total = combine(body, *body.inputs)
-    _, following = op.Scan(
-        start,
-        rest,
-        body=body.graph([total, body.Identity(total)]),
-        num_scan_inputs=1,
-        scan_input_axes=[axis],
-        scan_output_axes=[axis],
-        outputs=2,
-    )
-    following.type, following.shape = ir.TensorType(dtype), rest.shape
+
+    def add(body: Emitter, before: Sequence[ir.Value], items: Sequence[ir.Value]) -> list[ir.Value]:
+        return [body.call("aten::logaddexp", before[0], items[0])]
+
+    (following,) = walk(op, axis, [start], [(rest, axis)], add)
     return op.Concat(op.Unsqueeze(start, [axis]), following, axis=axis)
 
 
-def _extreme(op: Emitter, x: ir.Value, dim: int, better: str) -> tuple[ir.Value, ir.Value]:
+@lowers("aten::logcumsumexp", "aten::_logcumsumexp", since=9)
+def logcumsumexp(op: Emitter, x: ir.Value, *, dim: int) -> ir.Value:
+    """The logarithm of the sum of exponentials up to each place."""
+    return _logcumsumexp(op, x, dim, _by_scan)
+
+
+@lowers("aten::logcumsumexp", "aten::_logcumsumexp")
+def logcumsumexp_by_loop(op: Emitter, x: ir.Value, *, dim: int) -> ir.Value:
+    """The logarithm of the sum of exponentials up to each place, for opsets without today's Scan."""
+    return _logcumsumexp(op, x, dim, _by_loop)
+
+
+# ---- extremes --------------------------------------------------------------------------------------------------------
+
+
+def _extreme(op: Emitter, x: ir.Value, dim: int, better: str, walk: Walk) -> tuple[ir.Value, ir.Value]:
     if op.rank(x) == 0:
         return x, op.i64(0)
     axis = dim % op.rank(x)
+    size = op.dim(x, axis)
+    if size == 0:
+        return x, op.cast(x, _INT64)
     value = op.cast(x, ir.DataType.INT32) if is_bool(x) else x
-    if op.dim(x, axis) == 0:
-        return x, op.cast(x, ir.DataType.INT64)
-    dtype = value.dtype or ir.DataType.FLOAT
-    shape = _slice_shape(op, x, axis)
     start = _first(op, value, axis)
-    first_index = op.cast(op.Mul(start, 0), ir.DataType.INT64) if not is_float(value) else _zeros(op, start)
-    size = op.size(x, axis)
-    length = op.scalar(size)
-    positions = op.call("aten::arange", end=length) if isinstance(size, ir.Value) else op.i64(list(range(size)))
-    body = op.body(
-        ("before", dtype, shape),
-        ("index_before", ir.DataType.INT64, shape),
-        ("item", dtype, shape),
-        ("position", ir.DataType.INT64, []),
-    )
-    before, index_before, item, position = body.inputs
-    wins = getattr(body, better)(item, before)
-    if is_float(value):
-        # NaN wins over every number, and stays.
-        wins = body.Or(wins, body.IsNaN(item))
-    best = body.Where(wins, item, before)
-    index = body.Where(wins, position, index_before)
-    outputs = op.Scan(
-        start,
-        first_index,
-        value,
-        positions,
-        body=body.graph([best, index, body.Identity(best), body.Identity(index)]),
-        num_scan_inputs=2,
-        scan_input_axes=[axis, 0],
-        scan_output_axes=[axis, axis],
-        outputs=4,
-    )
-    kinds = (dtype, ir.DataType.INT64)
-    for output, kind, dims in zip(outputs, kinds * 2, (shape, shape, x.shape, x.shape), strict=True):
-        output.type, output.shape = ir.TensorType(kind), ir.Shape(dims or ())
-    return outputs[2], outputs[3]
+    first_index = op.cast(op.Less(start, start), _INT64)
+    positions = op.call("aten::arange", end=op.scalar(op.size(x, axis))) if size is None else op.i64(list(range(size)))
+
+    def choose(body: Emitter, before: Sequence[ir.Value], items: Sequence[ir.Value]) -> list[ir.Value]:
+        wins = getattr(body, better)(items[0], before[0])
+        if is_float(value):
+            # NaN wins over every number, and stays.
+            wins = body.Or(wins, body.IsNaN(items[0]))
+        return [body.Where(wins, item, old) for item, old in zip(items, before, strict=True)]
+
+    best, index = walk(op, axis, [start, first_index], [(value, axis), (positions, 0)], choose)
+    return best, index
 
 
-def _zeros(op: Emitter, like: ir.Value) -> ir.Value:
-    return op.cast(op.Less(like, like), ir.DataType.INT64)
+@lowers("aten::cummax", since=9)
+def cummax(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
+    """The largest element up to each place, and the last index that it has there."""
+    return _extreme(op, x, dim, "GreaterOrEqual", _by_scan)
+
+
+@lowers("aten::cummin", since=9)
+def cummin(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
+    """The smallest element up to each place, and the last index that it has there."""
+    return _extreme(op, x, dim, "LessOrEqual", _by_scan)
+
+
+@lowers("aten::cummax")
+def cummax_by_loop(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
+    """The largest element up to each place, for opsets without today's Scan."""
+    return _extreme(op, x, dim, "GreaterOrEqual", _by_loop)
+
+
+@lowers("aten::cummin")
+def cummin_by_loop(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
+    """The smallest element up to each place, for opsets without today's Scan."""
+    return _extreme(op, x, dim, "LessOrEqual", _by_loop)

@@ -68,7 +68,8 @@ def hypot(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     """``sqrt(x ** 2 + y ** 2)``, scaled so that the squares do not overflow."""
     a, b = (op.Abs(value) for value in op.promote_float(x, y))
     large, small = op.Max(a, b), op.Min(a, b)
-    ratio = op.Div(small, op.Where(op.Equal(large, 0.0), 1.0, large))
+    unscaled = op.Or(op.Equal(large, 0.0), op.Equal(large, math.inf))
+    ratio = op.Div(small, op.Where(unscaled, 1.0, large))
     return op.Mul(large, op.Sqrt(op.Add(op.Mul(ratio, ratio), 1.0)))
 
 

@@ -157,8 +157,6 @@ def index(op: Emitter, x: ir.Value, indices: Sequence[ir.Value | None]) -> ir.Va
     if simple is not None:
         return simple
     plan = plan_of(op, indices)
-    if not plan.indices:
-        return _scalar_mask(op, x, indices)
     rank = op.rank(x)
     rest = [axis for axis in range(rank) if axis not in plan.axes]
     gathered = op.GatherND(permuted(op, x, [*plan.axes, *rest]), index_tuples(op, plan.indices))
@@ -174,12 +172,6 @@ def _placed(op: Emitter, gathered: ir.Value, plan: IndexPlan, rank: int) -> ir.V
     return moved(op, gathered, list(range(count)), list(range(first, first + count)))
 
 
-def _scalar_mask(op: Emitter, x: ir.Value, indices: Sequence[ir.Value | None]) -> ir.Value:
-    """Lower ``x[True]`` and ``x[False]``: a new axis of size one, or of size zero."""
-    mask = next(index for index in indices if index is not None)
-    return op.Compress(op.Unsqueeze(x, [0]), op.Unsqueeze(as_mask(op, mask), [0]), axis=0)
-
-
 @lowers("aten::index.Tensor", "aten::_unsafe_index.Tensor")
 def index_by_position(op: Emitter, x: ir.Value, indices: Sequence[ir.Value | None]) -> ir.Value:
     """Read elements by index tensors and masks, before GatherND: by positions along the indexed axes merged to one."""
@@ -187,8 +179,6 @@ def index_by_position(op: Emitter, x: ir.Value, indices: Sequence[ir.Value | Non
     if simple is not None:
         return simple
     plan = plan_of(op, indices)
-    if not plan.indices:
-        return _scalar_mask(op, x, indices)
     rank = op.rank(x)
     rest = [axis for axis in range(rank) if axis not in plan.axes]
     front = permuted(op, x, [*plan.axes, *rest])

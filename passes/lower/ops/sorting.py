@@ -274,6 +274,8 @@ def _unique(op: Emitter, x: ir.Value, axis: int | None) -> tuple[ir.Value, ir.Va
     options = {} if axis is None else {"axis": axis}
     carrier = op.cast(x, ir.DataType.INT64) if _dtype(x) == ir.DataType.BOOL else x
     found, _, inverse, counts = op.Unique(carrier, sorted=1, outputs=4, **options)
+    if axis is not None and x.shape is not None:
+        found.shape = ir.Shape([ir.SymbolicDim(None) if i == axis else dim for i, dim in enumerate(x.shape)])
     return op.cast(found, _dtype(x)), inverse, counts
 
 

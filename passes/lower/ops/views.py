@@ -93,16 +93,14 @@ def reshape_to(
             return op.Squeeze(x, axes)
     if 0 in known:
         return _empty(op, x, [d if isinstance(d, int) else s for s, d in zip(sizes, known, strict=True)])
-    wanted: list[Any] = []
-    open_positions: list[int] = []
-    for position, dim in enumerate(known):
-        if isinstance(dim, int):
-            wanted.append(dim)
-        elif given is not None and position < len(given) and same_dim(given[position], dim):
-            wanted.append(0)
-        else:
-            wanted.append(None)
-            open_positions.append(position)
+    open_positions = _open_positions(given or [], known)
+    if given is not None and len(open_positions) > 1:
+        moved_first = _moved_into_place(op, x, given, known)
+        if moved_first is not None:
+            return reshape_to(op, moved_first, sizes, known)
+    wanted: list[Any] = [dim if isinstance(dim, int) else 0 for dim in known]
+    for position in open_positions:
+        wanted[position] = None
     if open_positions:
         wanted[_inferred_position(open_positions, sizes, known, given or [])] = -1
         wanted = [_emitted(op, sizes[i]) if item is None else item for i, item in enumerate(wanted)]
@@ -110,6 +108,34 @@ def reshape_to(
     if not any(is_unknown(dim) for dim in known):
         reshaped.shape = ir.Shape(known)
     return reshaped
+
+
+def _open_positions(given: Sequence[Any], known: Sequence[Any]) -> list[int]:
+    """Return at which positions the wanted size is neither static nor that of the input at the same position."""
+    return [
+        position
+        for position, dim in enumerate(known)
+        if not isinstance(dim, int) and not (position < len(given) and same_dim(given[position], dim))
+    ]
+
+
+def _moved_into_place(op: Emitter, x: ir.Value, given: Sequence[Any], known: Sequence[Any]) -> ir.Value | None:
+    """Bring the axes of free size to where the result has them, if one node does it, so that none has to be read.
+
+    Splitting the first axis moves the others back, which axes of size one in front make up for; merging the first
+    axes moves the others forward, which Flatten does.
+    """
+    for count in range(1, len(known) - len(given) + 1):
+        if len(_open_positions([1] * count + list(given), known)) <= 1:
+            return op.Unsqueeze(x, list(range(count)))
+    rest = list(known[1:])
+    axis = len(given) - len(rest)
+    if axis > 1 and all(same_dim(a, b) for a, b in zip(given[axis:], rest, strict=True)):
+        if sum(not isinstance(dim, int) for dim in rest) <= 1:
+            flattened: ir.Value = op.Flatten(x, axis=axis)
+            flattened.shape = ir.Shape([known[0], ir.SymbolicDim(None)])
+            return flattened
+    return None
 
 
 def _empty(op: Emitter, x: ir.Value, sizes: Sequence[Size]) -> ir.Value:

@@ -236,7 +236,7 @@ def _rebuilder(bound: inspect.BoundArguments | Call) -> Callable[[Sequence[Any]]
             )
         # In the order of the signature, which is the order of the inputs.
         filled = {name: structure.replace_leaves(value, exchanged) for name, value in bound.arguments.items()}
-        call = inspect.BoundArguments(bound.signature, filled)  # type: ignore[arg-type]
+        call = inspect.BoundArguments(bound.signature, filled)
         return call.args, dict(call.kwargs)
 
     return rebuild

@@ -120,7 +120,7 @@ def _same_members(left: Any, right: Any) -> bool:
     if isinstance(left, dict):
         return all(key is other and left[key] is right[key] for key, other in zip(left, right, strict=True))
     if isinstance(left, set):
-        return left == right
+        return bool(left == right)
     return all(a is b for a, b in zip(left, right, strict=True))
 
 

@@ -68,7 +68,7 @@ def children(value: Any) -> Children | None:
     if registered is not None:
         return _registered_children(value, registered)
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        return list(value._fields), list(value), lambda parts: kind(*parts)
+        return list(kind._fields), list(value), lambda parts: kind(*parts)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _dataclass_children(value)
     return None

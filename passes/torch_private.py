@@ -125,8 +125,8 @@ def __getattr__(name: str) -> Any:
 is_functional: Callable[[torch.Tensor], bool] = torch._is_functional_tensor
 wrap_functional: Callable[[torch.Tensor], torch.Tensor] = torch._to_functional_tensor
 
-_sync = torch._sync
-_inner = torch._from_functional_tensor
+_sync: Callable[[torch.Tensor], None] = find("torch", "_sync")
+_inner: Callable[[torch.Tensor], torch.Tensor] = find("torch", "_from_functional_tensor")
 
 _BENEATH = (
     torch._C.DispatchKeySet(torch._C.DispatchKey.Functionalize)
@@ -167,7 +167,7 @@ def takes_composites_apart() -> bool:
 @contextlib.contextmanager
 def announced_export() -> Iterator[None]:
     """Let `torch.onnx.is_in_onnx_export`, `torch.compiler.is_compiling` and `is_exporting` answer yes for a while."""
-    exporting = importlib.import_module("torch.onnx._internal.exporter._flags")
+    exporting: Any = importlib.import_module("torch.onnx._internal.exporter._flags")
     onnx_globals = find("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS")
     before = (
         exporting._is_onnx_exporting,
@@ -200,7 +200,7 @@ def unasked_masks() -> Iterator[None]:
 
     It does so for a hint to faster kernels only: the mask is applied either way.
     """
-    module = importlib.import_module("torch.nn.modules.transformer")
+    module: Any = importlib.import_module("torch.nn.modules.transformer")
     before = module._detect_is_causal_mask
     module._detect_is_causal_mask = _given_causality
     try:

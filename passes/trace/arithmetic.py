@@ -160,7 +160,8 @@ class Arithmetic:
         raise self._cannot(expression, f"lading has no operator for {kind.__name__}")
 
     def _sum(self, expression: sympy.Add) -> ir.Value:
-        positive, negative = [], []
+        positive: list[sympy.Expr] = []
+        negative: list[sympy.Expr] = []
         for term in expression.args:
             (negative if term.could_extract_minus_sign() else positive).append(term)
         if not positive:

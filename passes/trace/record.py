@@ -193,12 +193,12 @@ class _Run:
             )
         for value, name in zip(weights, given, strict=False):
             value.name = name
-        taken = {value.name for value in (*self.recorder.graph_inputs, *self.outputs.values)}
-        names = {value.name for value in ordered}
+        taken = {value.name or "" for value in (*self.recorder.graph_inputs, *self.outputs.values)}
+        names = {value.name or "" for value in ordered}
         for value in ordered:
             if value.name in taken:
                 value.name = unused_name(f"{value.name}_1", taken | names)
-                names.add(value.name)
+                names.add(value.name or "")
         return ordered
 
     def capture(self, seconds: float) -> Capture:

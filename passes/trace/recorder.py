@@ -59,7 +59,7 @@ def _queries() -> frozenset[Any]:
         "is_pinned",
         "_has_compatible_shallow_copy_type",
     )
-    found = []
+    found: list[Any] = []
     for name in names:
         packet = getattr(_aten, name, None)
         if packet is not None:
@@ -110,7 +110,7 @@ _NUMBER_NAMES = {"Tensor": "Scalar", "Tensor_mode": "Scalar_mode", "Tensor_Tenso
 def _number_form(overload: Any) -> Any:
     """Return the overload that takes a number where this one takes its second tensor, or None."""
     if overload not in _NUMBER_FORMS:
-        wanted = _NUMBER_NAMES.get(overload._overloadname)
+        wanted = _NUMBER_NAMES.get(overload._overloadname, "")
         packet = overload.overloadpacket
         _NUMBER_FORMS[overload] = getattr(packet, wanted) if wanted in packet.overloads() else None
     return _NUMBER_FORMS[overload]
@@ -124,7 +124,7 @@ def type_of(dtype: torch.dtype) -> ir.TensorType:
     return known
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[misc]
     """The dispatch mode that records, and the graph values of the tensors that it has seen.
 
     Args:
@@ -208,7 +208,7 @@ class Recorder(TorchDispatchMode):
         self._values[id(tensor)] = (tensor, value)
         return value
 
-    def number(self, number: bool | int | float | complex) -> ir.Value:
+    def number(self, number: Any) -> ir.Value:
         """Return a scalar initializer for a plain number that the model returns."""
         with torch_private.beneath_modes():
             tensor = torch.tensor(number)

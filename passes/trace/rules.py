@@ -105,7 +105,7 @@ def _attention(
     value: Any,
     attn_mask: Any = None,
     dropout_p: float = 0.0,
-    is_causal: bool = False,
+    is_causal: Any = False,
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
@@ -279,9 +279,9 @@ def _batch_norm_of_the_batch(
     if mean is None:
         args = (input, weight, bias, True, momentum, eps)
         return rec.keep(_aten._native_batch_norm_legit.no_stats, args, *results)[0]
-    args = (input, weight, bias, mean, variance, True, momentum, eps)
+    args_with_statistics = (input, weight, bias, mean, variance, True, momentum, eps)
     results += [(channels, mean.dtype), (channels, variance.dtype)]
-    kept = rec.keep(_aten._native_batch_norm_legit_functional.default, args, *results)
+    kept = rec.keep(_aten._native_batch_norm_legit_functional.default, args_with_statistics, *results)
     mean.copy_(kept[3])
     variance.copy_(kept[4])
     return kept[0]

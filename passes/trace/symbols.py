@@ -26,7 +26,7 @@ _RANK_CHANGING = frozenset(getattr(torch.ops.aten.squeeze, name) for name in ("d
 """Operators whose result has another rank where a size is 1, so that what they assume of sizes matters."""
 
 
-class _Printer(StrPrinter):
+class _Printer(StrPrinter):  # type: ignore[misc]
     """Writes an expression over the user's axis names, in the grammar that ONNX shape expressions use."""
 
     printmethod = "_lading_text"  # PyTorch's functions bring a text of their own, in another grammar
@@ -84,7 +84,7 @@ class _Printer(StrPrinter):
         return f"{left} {'==' if expr.rel_op == '==' else expr.rel_op} {right}"
 
 
-class Axes(ShapeEnv):
+class Axes(ShapeEnv):  # type: ignore[misc]
     """The symbols of one capture, and the guards on them.
 
     Attributes:

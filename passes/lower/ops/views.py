@@ -130,11 +130,11 @@ def _moved_into_place(op: Emitter, x: ir.Value, given: Sequence[Any], known: Seq
             return op.Unsqueeze(x, list(range(count)))
     rest = list(known[1:])
     axis = len(given) - len(rest)
-    if axis > 1 and all(same_dim(a, b) for a, b in zip(given[axis:], rest, strict=True)):
-        if sum(not isinstance(dim, int) for dim in rest) <= 1:
-            flattened: ir.Value = op.Flatten(x, axis=axis)
-            flattened.shape = ir.Shape([known[0], ir.SymbolicDim(None)])
-            return flattened
+    one_free = sum(not isinstance(dim, int) for dim in rest) <= 1
+    if axis > 1 and one_free and all(same_dim(a, b) for a, b in zip(given[axis:], rest, strict=True)):
+        flattened: ir.Value = op.Flatten(x, axis=axis)
+        flattened.shape = ir.Shape([known[0], ir.SymbolicDim(None)])
+        return flattened
     return None
 
 

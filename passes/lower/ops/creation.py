@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from ...dialect import torch_dtype
+from ...dialect import onnx_dtype, torch_dtype
 from ..emitter import Emitter, Operand
 from ..registry import lowers
 
@@ -119,18 +119,25 @@ def scalar_tensor(op: Emitter, *, s: Operand, dtype: torch.dtype | None = None) 
     return op.scalar(s, op.result().dtype)
 
 
+def positions(op: Emitter, size: int | ir.Value) -> ir.Value:
+    """Return the indices of a dimension of a size: int64, from zero."""
+    end = size if isinstance(size, int) else op.scalar(size)
+    return op.call("aten::arange", end=end, dtype=torch.int64)
+
+
 # ---- ranges ----------------------------------------------------------------------------------------------------------
 
 
 @lowers("aten::arange", "aten::arange.start", "aten::arange.start_step", since=11)
+@lowers("aten::arange", "aten::arange.start", "aten::arange.start_step")
 def arange(
     op: Emitter, *, start: Operand = 0, end: Operand, step: Operand = 1, dtype: torch.dtype | None = None
 ) -> ir.Value:
     """The numbers from ``start`` by ``step`` to before ``end``."""
-    stored = _stored_range(op, start, end, step)
+    wanted = op.result().dtype if dtype is None else onnx_dtype(dtype)
+    stored = _stored_range(op, start, end, step, wanted)
     if stored is not None:
         return stored
-    wanted = op.result().dtype
     # ONNX counts in the dtype that it is given: floating-point ends must not be rounded before the count is taken.
     floats = [x for x in (start, end, step) if _is_floating(x)]
     dtype_of_count = wanted if wanted.is_floating_point() or not floats else ir.DataType.DOUBLE
@@ -146,16 +153,17 @@ def arange(
     return op.Range(*(op.scalar(x, dtype_of_count) for x in (start, end, step)))
 
 
-@lowers("aten::arange", "aten::arange.start", "aten::arange.start_step")
+@lowers("aten::arange", "aten::arange.start", "aten::arange.start_step", since=9)
 def arange_by_counting(
     op: Emitter, *, start: Operand = 0, end: Operand, step: Operand = 1, dtype: torch.dtype | None = None
 ) -> ir.Value:
     """A range for opsets without Range: constants are stored, and the indices of ones are counted."""
-    stored = _stored_range(op, start, end, step, limit=None)
+    wanted = op.result().dtype if dtype is None else onnx_dtype(dtype)
+    stored = _stored_range(op, start, end, step, wanted, limit=None)
     if stored is not None:
         return stored
     if any(_is_floating(x) for x in (start, end, step)):
-        raise op.cannot("a range between floating-point numbers that are only known at run time needs ONNX's Range")
+        return arange(op, start=start, end=end, step=step, dtype=dtype)
     length: Any = end
     if isinstance(start, ir.Value) or start != 0:
         length = op.Sub(op.vector(end), op.vector(start))
@@ -174,10 +182,11 @@ def _is_floating(x: Operand) -> bool:
     return isinstance(x, float)
 
 
-def _stored_range(op: Emitter, start: Operand, end: Operand, step: Operand, limit: int | None = SMALL) -> Any:
+def _stored_range(
+    op: Emitter, start: Operand, end: Operand, step: Operand, wanted: ir.DataType, limit: int | None = SMALL
+) -> Any:
     if any(isinstance(x, ir.Value) for x in (start, end, step)):
         return None
-    wanted = op.result().dtype
     whole = wanted.is_integer() and not any(_is_floating(x) for x in (start, end, step))
     if limit is not None and abs((end - start) / step) > (limit if whole else _STORED_RANGE):
         return None
@@ -187,7 +196,7 @@ def _stored_range(op: Emitter, start: Operand, end: Operand, step: Operand, limi
 @lowers("prims::iota")
 def iota(op: Emitter, *, length: Operand, start: Operand, step: Operand, dtype: Any = None) -> ir.Value:
     """``length`` numbers from ``start`` by ``step``."""
-    index = op.call("aten::arange", end=length)
+    index = positions(op, length)
     if isinstance(step, ir.Value) or step != 1:
         index = op.Mul(index, op.scalar(step))
     return op.Add(index, op.scalar(start)) if isinstance(start, ir.Value) or start != 0 else index

@@ -13,6 +13,7 @@ from ...dialect import onnx_dtype
 from ..emitter import Emitter
 from ..registry import lowers
 from .arithmetic import is_bool, is_float
+from .creation import positions
 
 Step = Callable[[Emitter, Sequence[ir.Value], Sequence[ir.Value]], Sequence[ir.Value]]
 """Writes one step into a body: carried values and the items of the sequences in, new carried values out."""
@@ -161,7 +162,7 @@ def _extreme(op: Emitter, x: ir.Value, dim: int, better: str, walk: Walk) -> tup
     value = op.cast(x, ir.DataType.INT32) if is_bool(x) else x
     start = _first(op, value, axis)
     first_index = op.cast(op.Less(start, start), _INT64)
-    positions = op.call("aten::arange", end=op.scalar(op.size(x, axis))) if size is None else op.i64(list(range(size)))
+    places = positions(op, op.size(x, axis))
 
     def choose(body: Emitter, before: Sequence[ir.Value], items: Sequence[ir.Value]) -> list[ir.Value]:
         wins = getattr(body, better)(items[0], before[0])
@@ -170,7 +171,7 @@ def _extreme(op: Emitter, x: ir.Value, dim: int, better: str, walk: Walk) -> tup
             wins = body.Or(wins, body.IsNaN(items[0]))
         return [body.Where(wins, item, old) for item, old in zip(items, before, strict=True)]
 
-    best, index = walk(op, axis, [start, first_index], [(value, axis), (positions, 0)], choose)
+    best, index = walk(op, axis, [start, first_index], [(value, axis), (places, 0)], choose)
     return best, index
 
 

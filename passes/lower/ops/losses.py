@@ -10,6 +10,7 @@ import onnx_ir as ir
 from ..emitter import Emitter, Operand
 from ..registry import lowers
 from .arithmetic import is_float
+from .creation import positions
 from .reductions import vector_norm
 
 _NONE, _MEAN, _SUM = range(3)
@@ -167,8 +168,7 @@ def soft_margin_loss(op: Emitter, x: ir.Value, target: ir.Value, *, reduction: i
 
 
 def _classes(op: Emitter, x: ir.Value) -> ir.Value:
-    size = op.size(x, -1)
-    return op.i64(list(range(size))) if isinstance(size, int) else op.call("aten::arange", end=op.scalar(size))
+    return positions(op, op.size(x, -1))
 
 
 @lowers("aten::multi_margin_loss")

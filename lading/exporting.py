@@ -7,10 +7,12 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from .exported import Exported
 from .passes import BUILTIN
+from .passes.atomic_write import check_target
 from .passes.request import Request
 from .pipeline.audit import JsonLines, Sink
 from .pipeline.errors import UsageError
@@ -69,6 +71,10 @@ def overrides_of(
     found: dict[str, Any] = {}
     if export_params is not None:
         found["initializers.export_params"] = export_params
+        if not export_params:
+            # Whoever feeds the weights has them as PyTorch stores them, not folded into each other.
+            found["fold-constants.weights"] = False
+            found["fold-batch-norm.enabled"] = False
     if verbose:
         found["serialize.doc_strings"] = True
         found["serialize.provenance"] = "full"
@@ -81,6 +87,9 @@ def overrides_of(
     if operator_export_type is not None:
         kind = _word(operator_export_type, _EXPORT_TYPES, "operator_export_type")
         found["fallback.operator_export_type"] = kind
+        if kind != "onnx":
+            # As documented for torch 1.8: by default only ONNX files keep their initializers out of the inputs.
+            found["initializers.keep_as_inputs"] = True
         if kind == "aten":
             found["lower.leave"] = ("*",)
     if opset_version is not None:
@@ -194,13 +203,16 @@ def export(
     )
     registry = Registry(BUILTIN)
     resolved = resolve(
-        load_recipe(recipe),
+        load_recipe(recipe if isinstance(recipe, str) else Path(recipe)),
         registry,
         overrides={**given, **(overrides or {})},
         settings=settings,
         passes=tuple(passes),
     )
     plan = make_plan(resolved, registry)
+    if isinstance(f, (str, os.PathLike)):
+        # A target that cannot be written is said before the work, not after it.
+        check_target(f)
     metadata = {"lading.recipe": resolved.name, "lading.recipe_hash": resolved.hash}
     request = Request(model=model, args=args, kwargs=kwargs, file=f, reload=reload, metadata=metadata)
     work = Work(target=target_of(resolved), request=request)

@@ -33,6 +33,12 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     given = os.fspath(path)
     target = Path(os.path.realpath(given))
     folder = target.parent
+    try:
+        target.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise UsageError(f"{given} cannot be reached: {error.strerror}", hint="choose another path") from error
     if target.is_dir() or given.endswith(os.sep):
         raise UsageError(
             f"{given} is a folder, not a file", hint=f"name a file in it, like {Path(given) / 'model.onnx'}"

@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lading.input_specs import DTYPES, InputSpec, example_call, parse_input
 from lading.pipeline.errors import UsageError
+
+from lading.input_specs import DTYPES, InputSpec, example_call, parse_input
 
 
 def test_a_named_size_is_a_free_axis():

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from lading.model_reference import load_model
 from lading.pipeline.errors import UsageError
+
+from lading.model_reference import load_model
 
 FILE = """
 import torch

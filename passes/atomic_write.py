@@ -35,7 +35,7 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     folder = target.parent
     try:
         target.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
         raise UsageError(f"{given} cannot be reached: {error.strerror}", hint="choose another path") from error

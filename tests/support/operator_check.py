@@ -40,7 +40,7 @@ def _dims(tensor: torch.Tensor, free: bool) -> list[Any]:
 
 
 def model_of(
-    overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, free: bool = False
+    overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, free: bool = False, results: int | None = None
 ) -> tuple[ir.Model, list[torch.Tensor], list[torch.Tensor]]:
     """Write one call down as a model of the ATen dialect; returns it with its input and expected output tensors."""
     expected = _tensors(overload(*[_cloned(a) for a in args], **kwargs))
@@ -64,8 +64,8 @@ def model_of(
     ]
     nodes: list[ir.Node] = []
     dialect.encode(overload, args, kwargs, outputs, value_of=lambda t: inputs[id(t)], append=nodes.append)
-    graph = ir.Graph(list(inputs.values()), outputs, nodes=nodes, name="operator")
-    return ir.Model(graph, ir_version=10), feeds, expected
+    graph = ir.Graph(list(inputs.values()), outputs[:results], nodes=nodes, name="operator")
+    return ir.Model(graph, ir_version=10), feeds, expected[:results]
 
 
 def _cloned(value: Any) -> Any:
@@ -151,6 +151,7 @@ def check(
     *args: Any,
     opset: int = NEWEST,
     free: bool = False,
+    results: int | None = None,
     rtol: float = 1e-4,
     atol: float = 1e-5,
     **kwargs: Any,
@@ -161,8 +162,9 @@ def check(
         overload: an operator overload, ``torch.ops.aten.add.Tensor``.
         opset: the target opset.
         free: whether every dimension of every input is a symbol (equal sizes share one) instead of a constant.
+        results: how many of the operator's results are used; the rest has no uses.
     """
-    model, feeds, expected = model_of(overload, args, kwargs, free=free)
+    model, feeds, expected = model_of(overload, args, kwargs, free=free, results=results)
     proto = lowered(model, opset)
     got = run(proto, feeds)
     assert len(expected) == len(got)

@@ -62,18 +62,32 @@ def _convolve_transposed(
     groups: Any,
 ) -> ir.Value:
     spatial = op.rank(weight) - 2
+    strides = per_axis(op, stride, spatial, "the stride")
+    pads = per_axis(op, padding, spatial, "the padding")
+    extra = per_axis(op, output_padding, spatial, "the output padding")
+    after, missing = list(pads), [0] * spatial
+    if any(more >= step for more, step in zip(extra, strides, strict=True)):
+        # PyTorch allows an output padding up to the dilation; onnxruntime only up to the stride.  It takes away from
+        # the padding at the end, and what that does not cover sees no input at all.
+        after = [max(pad - more, 0) for pad, more in zip(pads, extra, strict=True)]
+        missing = [max(more - pad, 0) for pad, more in zip(pads, extra, strict=True)]
+        extra = [0] * spatial
     x, added = with_batch(op, x, spatial)
     y = op.ConvTranspose(
         x,
         weight,
-        bias,
+        None if any(missing) else bias,
         kernel_shape=static_dims(op, weight, 2),
-        strides=stated(per_axis(op, stride, spatial, "the stride"), 1),
-        pads=stated(per_axis(op, padding, spatial, "the padding") * 2, 0),
+        strides=stated(strides, 1),
+        pads=stated([*pads, *after], 0),
         dilations=stated(per_axis(op, dilation, spatial, "the dilation"), 1),
-        output_padding=stated(per_axis(op, output_padding, spatial, "the output padding"), 0),
+        output_padding=stated(extra, 0),
         group=None if groups == 1 else op.static_number(groups, "the number of groups"),
     )
+    if any(missing):
+        y = op.Pad(y, op.i64([0] * (spatial + 4) + missing), op.const(0, y.dtype))
+        if bias is not None:
+            y = op.Add(y, op.Unsqueeze(bias, op.i64(list(range(1, spatial + 1)))))
     return without_batch(op, y, added)
 
 

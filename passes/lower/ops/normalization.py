@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
-from .spatial import wanted
+from .spatial import static_dims, wanted
 
 _HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -241,7 +242,8 @@ def _group_norm_by_parts(
     """Fold the groups into the channels of an instance normalization."""
     rank = op.rank(x)
     sizes = op.i64(op.sizes(x))
-    folded = op.Reshape(x, op.i64([0, groups, -1]))
+    dims = static_dims(op, x, 1)
+    folded = op.Reshape(x, op.i64([0, groups, -1 if dims is None else math.prod(dims) // groups]))
     mean = inverse = None
     if statistics or x.dtype == ir.DataType.DOUBLE:
         # onnxruntime's instance normalization is a float32 kernel, which would lose half of a double's digits.

@@ -67,17 +67,16 @@ def _pad_by_constant(op: Emitter, x: ir.Value, amounts: Any, value: Any) -> ir.V
 
 
 def _pad_by_mode(op: Emitter, x: ir.Value, amounts: Any, mode: str) -> ir.Value:
+    """Pad from the edges of the whole input; what negative amounts take away is cut last."""
     pairs = _pairs(op, amounts)
-    x, pairs = _cut(op, x, pairs) if mode != "reflect" else (x, pairs)
-    if mode == "reflect" and any(isinstance(amount, int) and amount < 0 for pair in pairs for amount in pair):
-        # Reflection mirrors at the uncut edge, so cutting comes last.
-        grow = [tuple(max(a, 0) if isinstance(a, int) else a for a in pair) for pair in pairs]
-        x = x if _is_nothing(grow) else op.Pad(x, _pads(op, op.rank(x), grow), None, mode=mode)
-        shrink = [tuple(min(a, 0) if isinstance(a, int) else 0 for a in pair) for pair in pairs]
-        return _cut(op, x, shrink)[0]
-    if _is_nothing(pairs):
-        return x
-    return op.Pad(x, _pads(op, op.rank(x), pairs), None, mode=mode)
+    grown = [(_at_least_zero(before), _at_least_zero(after)) for before, after in pairs]
+    if not _is_nothing(grown):
+        x = op.Pad(x, _pads(op, op.rank(x), grown), None, mode=mode)
+    return _cut(op, x, pairs)[0]
+
+
+def _at_least_zero(amount: Any) -> Any:
+    return max(amount, 0) if isinstance(amount, int) else amount
 
 
 def _pad_in_circles(op: Emitter, x: ir.Value, amounts: Any) -> ir.Value:

@@ -30,11 +30,12 @@ def im2col(op: Emitter, x: ir.Value, *, kernel_size: Any, dilation: Any, padding
         x = op.Pad(x, op.i64([0, 0, *padding, 0, 0, *padding]), op.const(0, x.dtype))
     rows = _patch_places(op, op.size(x, 2), kernel_size[0], dilation[0], stride[0])
     columns = _patch_places(op, op.size(x, 3), kernel_size[1], dilation[1], stride[1])
-    channels = op.size(x, 1)
+    channels, places = op.size(x, 1), [op.dim(rows, 1), op.dim(columns, 1)]
+    count = -1 if None in places else product(op, [place for place in places if place is not None])
     cut = op.Gather(op.Gather(x, rows, axis=2), columns, axis=4)
     cut = op.Transpose(cut, perm=[0, 1, 2, 4, 3, 5])
     depth = product(op, [channels, kernel_size[0] * kernel_size[1]])
-    return without_batch(op, op.Reshape(cut, op.i64(op.int_vector([0, depth, -1]))), added)
+    return without_batch(op, op.Reshape(cut, op.i64(op.int_vector([0, depth, count]))), added)
 
 
 @lowers("aten::col2im")

@@ -426,7 +426,7 @@ class Emitter:
             allowed = facts.allowed(slot.type_name)
             dtype = known.get(slot.type_name)
             if dtype is None:
-                dtype = next(iter(allowed)) if len(allowed) == 1 else _natural_dtype(operand)
+                dtype = next(iter(allowed)) if len(allowed) == 1 else _natural_dtype(operand, allowed)
                 known[slot.type_name] = dtype
             values.append(self.const(operand, dtype))
         return values
@@ -524,8 +524,10 @@ def _dtype_by_attribute(op_type: str, given: dict[str, Any]) -> ir.DataType | No
     return ir.DataType.FLOAT if op_type.startswith("Random") else None
 
 
-def _natural_dtype(operand: Any) -> ir.DataType:
-    kind = np.asarray(operand).dtype.kind
+def _natural_dtype(operand: Any, allowed: frozenset[ir.DataType]) -> ir.DataType:
+    array = np.asarray(operand)
+    # No number in an empty list says what it is; where no float may stand it is a list of integers.
+    kind = "i" if array.size == 0 and ir.DataType.FLOAT not in allowed else array.dtype.kind
     return {"b": ir.DataType.BOOL, "i": ir.DataType.INT64, "u": ir.DataType.INT64}.get(kind, ir.DataType.FLOAT)
 
 

@@ -122,9 +122,3 @@ def assert_same(
             np.testing.assert_allclose(array, wanted, rtol=rtol, atol=atol, equal_nan=True)
         else:
             np.testing.assert_array_equal(array, wanted)
-
-
-def same_at(opset: int, op_type: str, *operands: Any, rtol: float = 1e-5, atol: float = 1e-6, **attributes: Any) -> None:
-    """Assert that an operator computes at an opset what it computes at the newest."""
-    expected = outcome(op_type, *operands, **attributes)
-    assert_same(expected, outcome(op_type, *operands, opset=opset, **attributes), rtol=rtol, atol=atol)

@@ -38,31 +38,27 @@ def clip(op: Emitter, input: Operand, min: Operand = None, max: Operand = None) 
 def clip_floats_by_input(op: Emitter, input: Operand, min: Operand = None, max: Operand = None) -> ir.Value:
     """Clip 11: bounds are inputs, of floats only."""
     (x,) = alike(op, input)
-    if not is_float(x):
+    if not is_float(x) or dtype_of(x) == ir.DataType.DOUBLE:
         return _between(op, x, min, max)
     return clip(op, x, min, max)
 
 
 @spells("Clip")
 def clip_by_attribute(op: Emitter, input: Operand, min: Operand = None, max: Operand = None) -> ir.Value:
-    """Clip 6: bounds are 32-bit attributes, of floats only; other bounds are taken by Min and Max."""
+    """Clip 6: bounds are 32-bit attributes, of floats only; other numbers and bounds are cut by Max and Min.
+
+    A missing bound is an infinity, since the attributes' defaults are the largest finite numbers.
+    """
     (x,) = alike(op, input)
     if min is None and max is None:
         return op.Identity(x)
-    if is_float(x):
+    if is_float(x) and dtype_of(x) != ir.DataType.DOUBLE:
         try:
-            low = None if min is None else op.static_number(min, "Clip's min")
-            high = None if max is None else op.static_number(max, "Clip's max")
+            low = -np.inf if min is None else op.static_number(min, "Clip's min")
+            high = np.inf if max is None else op.static_number(max, "Clip's max")
         except Inexpressible:
             return _between(op, x, min, max)
-        exact = dtype_of(x) != ir.DataType.DOUBLE or all(
-            bound is None or float(np.float32(bound)) == float(bound) for bound in (low, high)
-        )
-        if exact:
-            # The attributes' defaults are the largest finite floats, which would cut infinities.
-            low = -np.inf if low is None else low
-            high = np.inf if high is None else high
-            return op.raw("Clip", x, min=low, max=high)
+        return op.raw("Clip", x, min=low, max=high)
     return _between(op, x, min, max)
 
 
@@ -81,16 +77,20 @@ def _register_extremum(op_type: str, comparison: str) -> None:
         return op.raw(op_type, *values) if is_float(values[0]) else by_choice(op, values)
 
     def by_choice(op: Emitter, values: Sequence[ir.Value]) -> ir.Value:
-        # These opsets take floats only, and a float does not hold every integer.
+        # These opsets take floats only, and a float does not hold every integer.  A NaN wins, on either side.
         result = values[0]
         for value in values[1:]:
-            result = op.Where(getattr(op, comparison)(result, value), result, value)
+            wins = getattr(op, comparison)(result, value)
+            if is_float(result):
+                wins = op.Or(wins, op.IsNaN(result))
+            result = op.Where(wins, result, value)
         return result
 
     @spells(op_type, since=7)
     def of_equal_shapes(op: Emitter, *inputs: Operand) -> ir.Value:
         result, *others = alike(op, *inputs)
-        if not is_float(result):
+        # The runtime's kernel of opset 7 takes 32-bit floats only.
+        if not is_float(result) or dtype_of(result) == ir.DataType.DOUBLE:
             return by_choice(op, [result, *others])
         for value in others:
             result = op.raw(op_type, *_of_one_shape(op, result, value))

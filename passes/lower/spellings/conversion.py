@@ -54,7 +54,11 @@ def cast_like_by_cast(op: Emitter, input: Operand, target_type: Operand, **attri
     return op.cast(input, dtype_of(like))
 
 
-as_is("Bernoulli", since=15)
+@spells("Bernoulli", since=15)
+def bernoulli(op: Emitter, input: Operand, *, dtype: int | None = None, seed: float | None = None) -> ir.Value:
+    """Bernoulli 15, its dtype stated."""
+    (x,) = alike(op, input)
+    return op.raw("Bernoulli", x, dtype=int(dtype_of(x)) if dtype is None else dtype, seed=seed)
 
 
 @spells("Bernoulli")

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ..pipeline.note import Note
     from ..pipeline.work import Work
 
-LOWEST_IR_VERSION = 4
-"""The first IR version whose initializers need not be graph inputs; see docs/adr/0002-ir-version.md."""
-
 
 @attrs.frozen
 class Placement:

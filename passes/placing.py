@@ -10,12 +10,14 @@ import onnx
 import onnx_ir as ir
 
 from .graph_edits import Names, all_graphs, dims_of, keep_knowledge, with_subgraphs
-from .initializers import LOWEST_IR_VERSION
 from .model_bytes import tensor_blocks
 from .weights import ComputedWeight, Weight
 
 if TYPE_CHECKING:
     from ..pipeline.note import Note
+
+LOWEST_IR_VERSION = 4
+"""The first IR version whose initializers need not be graph inputs; see docs/adr/0002-ir-version.md."""
 
 _IR_OF_TYPE = {
     ir.DataType.FLOAT8E4M3FN: 9,

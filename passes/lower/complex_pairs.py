@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Complex numbers in the lowered graph: a complex value becomes a real one with a last axis of two, (real, imaginary).
+
+No runtime computes with ONNX's complex types.  Before the walk, :func:`pair_up` gives every complex value of the ATen
+graph the dtype and shape that its counterpart will have, and marks it and the nodes that touch it.  A marked node is
+lowered by what is registered under ``complex/`` and its name, so that the lowerings of real numbers need not know of
+any of this; all that a lowering sees, shapes and results included, is in pairs.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import torch
+from onnx_ir.tensor_adapters import TorchTensor
+
+from ..dialect import is_dialect_list
+
+PREFIX = "complex/"
+
+_MARK = "lading.complex"
+_PARTS = {ir.DataType.COMPLEX64: ir.DataType.FLOAT, ir.DataType.COMPLEX128: ir.DataType.DOUBLE}
+
+
+def is_complex(value: ir.Value | None) -> bool:
+    """Whether a value stands for complex numbers, as pairs."""
+    return value is not None and bool(value.meta.get(_MARK))
+
+
+def touches_complex(node: ir.Node) -> bool:
+    """Whether a node of the ATen dialect takes or makes complex numbers."""
+    return bool(node.meta.get(_MARK))
+
+
+def carry_mark(old: ir.Value, new: ir.Value) -> None:
+    """Mark the lowered counterpart of a value like the value itself."""
+    if is_complex(old):
+        new.meta[_MARK] = True
+
+
+def pair_up(graph: ir.Graph) -> bool:
+    """Turn every complex value of an ATen graph to pairs, constants included, and mark what touches them.
+
+    Returns:
+        Whether there was any.
+    """
+    values = [*graph.inputs, *graph.initializers.values(), *(output for node in graph for output in node.outputs)]
+    found = [value for value in values if value.dtype in _PARTS]
+    for value in found:
+        _pair(value)
+    for node in graph if found else ():
+        if any(is_complex(value) for value in (*node.inputs, *node.outputs)):
+            node.meta[_MARK] = True
+            if is_dialect_list(node):
+                node.outputs[0].meta[_MARK] = True
+    return bool(found)
+
+
+def _pair(value: ir.Value) -> None:
+    part = _PARTS[value.dtype]  # type: ignore[index]
+    if value.const_value is not None:
+        numbers = torch.from_numpy(value.const_value.numpy().copy())
+        value.const_value = TorchTensor(torch.view_as_real(numbers).contiguous(), name=value.name)
+    value.type = ir.TensorType(part)
+    if value.shape is not None:
+        value.shape = ir.Shape([*value.shape, 2])
+    value.meta[_MARK] = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from ..registry import spells
+from ..shapes import dims_of
 from .forms import alike, as_is, dtype_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def scan_by_loop(
     inner = op.body(
         ("i", _INT64, []),
         ("go", _BOOL, []),
-        *((f"state_{index}", dtype_of(x), x.shape) for index, x in enumerate(states)),
+        *((f"state_{place}", dtype_of(x), dims_of(x)) for place, x in enumerate(states)),
     )
     index, go, *carried = inner.inputs
     items = []

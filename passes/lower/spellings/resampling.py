@@ -55,18 +55,18 @@ class Manner:
     def origins(self, size: int, length: int, scale: float) -> np.ndarray:
         """Return the coordinate in the input of each output position along an axis, in 32 bits as runtimes do."""
         position = np.arange(length, dtype=np.float32)
-        scale = np.float32(scale)
+        ratio = np.float32(scale)
         mode = self.coordinate_transformation_mode
         if mode == "asymmetric":
-            return position / scale
+            return position / ratio
         if mode == "align_corners":
             return position * (size - 1) / (length - 1) if length > 1 else position * 0
         if mode == "pytorch_half_pixel" and length == 1:
             return position * 0
         shift = np.float32(0)
         if mode == "half_pixel_symmetric":
-            shift = np.float32(size / 2) * (1 - np.float32(length) / (scale * np.float32(size)))
-        return shift + (position + 0.5) / scale - 0.5
+            shift = np.float32(size / 2) * (1 - np.float32(length) / (ratio * np.float32(size)))
+        return shift + (position + 0.5) / ratio - 0.5
 
     def nearest(self, origins: np.ndarray, size: int) -> np.ndarray:
         """Return the nearest input position of each coordinate."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -253,7 +252,8 @@ def slice_scatter(
         return _mixed(op, x, source, axis, op.const(mask, ir.DataType.BOOL), op.i64(wanted))
     if step == 1 and not (isinstance(end, int) and end < 0):
         return _replaced(op, x, source, axis, start, end, None)
-    raise op.cannot("a stepped slice of an axis of free size cannot be written to")
+    every = op.Range(op.i64(0), op.scalar(op.size(x, axis)), op.i64(1))
+    return op.call("aten::index_copy", x, sliced(op, every, 0, start, end, step), source, dim=axis)
 
 
 def _replaced(
@@ -291,15 +291,3 @@ def select_scatter(op: Emitter, x: ir.Value, source: ir.Value, *, dim: int, inde
     after = op.rank(x) - axis - 1
     mask = op.Equal(positions, op.scalar(index))
     return op.Where(op.Unsqueeze(mask, list(range(1, after + 1))) if after else mask, part, x)
-
-
-def constant_positions(op: Emitter, x: ir.Value, axes: Sequence[int]) -> list[int]:
-    """Return the static sizes of axes.
-
-    Raises:
-        Inexpressible: one of them is free.
-    """
-    sizes: list[Any] = [op.dim(x, axis) for axis in axes]
-    if any(size is None for size in sizes):
-        raise op.cannot("an axis that must have a static size is free")
-    return sizes

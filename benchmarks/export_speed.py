@@ -36,6 +36,30 @@ MODELS = {
 }
 VARIANTS = ("static", "dynamic", "external")
 
+TIME_COLUMNS = (
+    "export",
+    "first CPU s",
+    "ratio",
+    "wall s",
+    "second CPU s",
+    "ratio",
+    "wall s",
+    "imports CPU s",
+    "peak MiB over the model",
+    "over its weights",
+)
+FILE_COLUMNS = (
+    "file",
+    "opset",
+    "nodes but Constant",
+    "Constant",
+    "nodes",
+    "MiB",
+    "onnxruntime ms",
+    "ratio",
+    "worst relative error",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
@@ -138,11 +162,12 @@ def compare_files(setups: list[Setup], folder: Path, runs: int) -> dict[str, Any
     return answers
 
 
-# In the process that gives out the work --------------------------------------------------------------------------------
+# In the process that gives out the work -------------------------------------------------------------------------------
 
 
 def in_fresh_process(task: str, setups: list[Setup], folder: Path, **rest: Any) -> dict[str, Any]:
-    request = json.dumps({"task": task, "setups": [dataclasses.asdict(s) for s in setups], "folder": str(folder), **rest})
+    fields = [dataclasses.asdict(setup) for setup in setups]
+    request = json.dumps({"task": task, "setups": fields, "folder": str(folder), **rest})
     process = subprocess.run(
         [sys.executable, __file__, "--worker"], input=request, capture_output=True, text=True, check=False
     )
@@ -253,16 +278,8 @@ def report(measurements: dict[tuple[str, str], dict[str, Any]], opset: int, roun
     parts = [
         f"{measuring.setting()} Opset asked for: {opset}. Medians of {rounds} processes for each line; ratios are"
         " lading's figure over that of the line, so below 1 lading needs less.",
-        measuring.table(
-            ["export", "first CPU s", "ratio", "wall s", "second CPU s", "ratio", "wall s", "imports CPU s"]
-            + ["peak MiB over the model", "over its weights"],
-            times,
-        ),
-        measuring.table(
-            ["file", "opset", "nodes but Constant", "Constant", "nodes", "MiB", "onnxruntime ms", "ratio"]
-            + ["worst relative error"],
-            files,
-        ),
+        measuring.table(TIME_COLUMNS, times),
+        measuring.table(FILE_COLUMNS, files),
     ]
     return "\n\n".join([*parts, *(["\n".join(problems)] if problems else [])])
 
@@ -270,7 +287,7 @@ def report(measurements: dict[tuple[str, str], dict[str, Any]], opset: int, roun
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", action="append", choices=MODELS, help="may be given more than once (default: all)")
-    parser.add_argument("--axes", action="append", choices=VARIANTS, help="static, dynamic, or external data (default: all)")
+    parser.add_argument("--axes", action="append", choices=VARIANTS, help="may be given more than once (default: all)")
     parser.add_argument("--exporter", action="append", choices=EXPORTERS, help="may be given more than once")
     parser.add_argument("--opset", type=int, default=18)
     parser.add_argument("--rounds", type=int, default=3, help="processes for each exporter")

@@ -15,7 +15,7 @@ from measuring import Case
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One export: which case, to which file and opset, with free axes or not, with the weights beside the file or not."""
+    """One export: which case, to which file and opset, with free axes or not, with weights beside the file or not."""
 
     case: Case
     file: str

@@ -96,6 +96,8 @@ class OnnxRuntimeSession:
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        # Threads that wait in a busy loop cost more than they bring in runs this short, above all on a shared machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:

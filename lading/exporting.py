@@ -231,9 +231,11 @@ def described_model(model: Any) -> dict[str, Any]:
     if not callable(getattr(model, "parameters", None)):
         return {**found, "name": getattr(model, "__qualname__", None)}
     tensors = [*model.parameters(), *model.buffers()]
+    # A method of a module, a plain dict of an exported program.
+    state = model.state_dict(keep_vars=True) if callable(model.state_dict) else model.state_dict
     found["parameters"] = sum(tensor.numel() for tensor in model.parameters())
     found["bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     found["fingerprint"] = hashlib.sha256(
-        repr([(name, tuple(t.shape), str(t.dtype)) for name, t in model.state_dict(keep_vars=True).items()]).encode()
+        repr([(name, tuple(t.shape), str(t.dtype)) for name, t in state.items()]).encode()
     ).hexdigest()
     return found

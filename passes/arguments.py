@@ -46,6 +46,7 @@ class Arguments:
         mode: training mode of the run.
         rebuild: makes the call from tensors in the order of `inputs`.
         example_outputs: results given by the caller, or None.
+        program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
     """
 
     model: Any
@@ -57,6 +58,7 @@ class Arguments:
     mode: Mode = "eval"
     rebuild: Callable[[Sequence[Any]], Call]
     example_outputs: Any = None
+    program: Any = None
 
     def call(self, tensors: Sequence[Any]) -> Call:
         """Return positional and keyword arguments of the model with `tensors` in the places of the inputs."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from lading.pipeline.declare import a_pass, option
 from lading.pipeline.facts import Fact
 
@@ -45,14 +46,24 @@ class NormalizeArguments:
         """Provide `Fact.ARGUMENTS`."""
         from lading.passes.binding import bind_arguments
 
+        request, program = work.request, None
+        if _is_program(request.model):
+            from lading.passes.trace.exported.given import callable_request, check_mode
+
+            program = request.model
+            check_mode(program, self.training)
+            request = callable_request(request)
         arguments = bind_arguments(
-            work.request,
+            request,
             input_names=tuple(self.input_names),
             output_names=tuple(self.output_names),
             dynamic_axes=self.dynamic_axes,
             mode=self.training,
             example_outputs=self.example_outputs,
         )
+        if program is not None:
+            # Its operators have their mode in their arguments, and no flag changes it.
+            arguments = attrs.evolve(arguments, program=program, mode="preserve")
         work.provide(Fact.ARGUMENTS, arguments)
         note.count("inputs", len(arguments.inputs))
         axes = {name for item in arguments.inputs for name in item.axes.values()}
@@ -61,8 +72,13 @@ class NormalizeArguments:
         for path, value in arguments.baked.items():
             if value is not None:
                 note.decided("argument baked in", "it is not a tensor", argument=path, value=_shown(value))
-        if self.training == "eval" and getattr(arguments.model, "training", False):
+        if program is None and self.training == "eval" and getattr(arguments.model, "training", False):
             note.warned("the model is in training mode and is exported for inference", training=self.training)
+
+
+def _is_program(model: Any) -> bool:
+    """Whether a model is an exported program; asks without loading torch.export, which no other model needs."""
+    return type(model).__module__ == "torch.export.exported_program" and type(model).__name__ == "ExportedProgram"
 
 
 def _shown(value: Any) -> str:

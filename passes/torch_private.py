@@ -30,6 +30,8 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "_functorch.peek_interpreter_stack"),
     ("torch._C", "_nn.linear"),
     ("torch._decomp", "decomposition_table"),
+    ("torch._ops", "HigherOrderOperator"),
+    ("torch._dispatch.python", "enable_python_dispatcher"),
     ("torch._dynamo.source", "ConstantSource"),
     ("torch._subclasses.fake_tensor", "DataDependentOutputException"),
     ("torch._subclasses.fake_tensor", "DynamicOutputShapeException"),
@@ -38,6 +40,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._subclasses.fake_tensor", "FakeTensorMode.dispatch"),
     ("torch.compiler", "_is_compiling_flag"),
     ("torch.compiler", "_is_exporting_flag"),
+    ("torch.fx.experimental._config", "backed_size_oblivious"),
     ("torch.fx.experimental.symbolic_shapes", "DimDynamic.DYNAMIC"),
     ("torch.fx.experimental.symbolic_shapes", "GuardOnDataDependentSymNode"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv._refine_ranges"),
@@ -67,6 +70,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.utils._sympy.functions", "ToFloat"),
     ("torch.utils._sympy.functions", "TruncToInt"),
     ("torch.utils._sympy.functions", "OpaqueUnaryFn_sqrt"),
+    ("torch.utils._sympy.numbers", "int_oo"),
 )
 """Module and dotted name of everything private that lading uses."""
 
@@ -102,6 +106,7 @@ _LOADED_LATE = {
     "FakeTensor": ("torch._subclasses.fake_tensor", "FakeTensor"),
     "FakeTensorMode": ("torch._subclasses.fake_tensor", "FakeTensorMode"),
     "GuardOnDataDependentSymNode": ("torch.fx.experimental.symbolic_shapes", "GuardOnDataDependentSymNode"),
+    "HigherOrderOperator": ("torch._ops", "HigherOrderOperator"),
     "ShapeEnv": ("torch.fx.experimental.symbolic_shapes", "ShapeEnv"),
     "TorchDispatchMode": ("torch.utils._python_dispatch", "TorchDispatchMode"),
     "nn_functions": ("torch._C", "_nn"),
@@ -156,6 +161,11 @@ def functionalized() -> Iterator[None]:
         torch._disable_functionalization()
 
 
+def symbolic_kernels() -> Any:
+    """Return a context in which operators with kernels for plain numbers only take PyTorch's Python ones instead."""
+    return find("torch._dispatch.python", "enable_python_dispatcher")()
+
+
 def takes_composites_apart() -> bool:
     """Whether a `torch.func` transform (vmap, grad, ...) or autocast is to see the parts of composites right now."""
     return torch._C._functorch.peek_interpreter_stack() is not None or torch._C._is_any_autocast_enabled()
@@ -167,27 +177,28 @@ def takes_composites_apart() -> bool:
 @contextlib.contextmanager
 def announced_export() -> Iterator[None]:
     """Let `torch.onnx.is_in_onnx_export`, `torch.compiler.is_compiling` and `is_exporting` answer yes for a while."""
-    exporting: Any = importlib.import_module("torch.onnx._internal.exporter._flags")
-    onnx_globals = find("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS")
-    before = (
-        exporting._is_onnx_exporting,
-        onnx_globals.in_onnx_export,
-        torch.compiler._is_compiling_flag,
-        torch.compiler._is_exporting_flag,
-    )
-    exporting._is_onnx_exporting = True
-    onnx_globals.in_onnx_export = True
+    before = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
     torch.compiler._is_compiling_flag = True
     torch.compiler._is_exporting_flag = True
     try:
+        with announced_onnx_export():
+            yield
+    finally:
+        torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = before
+
+
+@contextlib.contextmanager
+def announced_onnx_export() -> Iterator[None]:
+    """Let `torch.onnx.is_in_onnx_export` answer yes for a while."""
+    exporting = importlib.import_module("torch.onnx._internal.exporter._flags")
+    onnx_globals = find("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS")
+    before = exporting._is_onnx_exporting, onnx_globals.in_onnx_export
+    exporting._is_onnx_exporting = True
+    onnx_globals.in_onnx_export = True
+    try:
         yield
     finally:
-        (
-            exporting._is_onnx_exporting,
-            onnx_globals.in_onnx_export,
-            torch.compiler._is_compiling_flag,
-            torch.compiler._is_exporting_flag,
-        ) = before
+        exporting._is_onnx_exporting, onnx_globals.in_onnx_export = before
 
 
 def _given_causality(mask: Any, is_causal: bool | None = None, size: Any = None) -> bool:
@@ -232,3 +243,43 @@ def decomposition_of(overload: Any) -> Callable[..., Any] | None:
 def keyword_only_names(overload: Any) -> frozenset[str]:
     """Return the names of an operator's keyword-only arguments."""
     return frozenset(argument.name for argument in overload._schema.arguments if argument.kwarg_only)
+
+
+# ---- exported programs -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def sizes_undecided() -> Iterator[None]:
+    """Let sizes of 0 and 1 in an example of `torch.export` stand for any size, as long as the context is open."""
+    config = importlib.import_module("torch.fx.experimental._config")
+    with config.patch(backed_size_oblivious=True):
+        yield
+
+
+def dim_names(shape_env: Any) -> dict[Any, str]:
+    """Return the name of the `Dim` that the user gave for each symbol of an exported program, where it is known.
+
+    A program that was loaded from a file has forgotten them.
+    """
+    said: dict[str, str] = getattr(shape_env, "source_name_to_debug_name", None) or {}
+    names = {}
+    for symbol, sources in (getattr(shape_env, "var_to_sources", None) or {}).items():
+        for source in sources:
+            name = said.get(source.name if isinstance(source.name, str) else source.name())
+            if name is not None and name.isidentifier():
+                names.setdefault(symbol, name)
+    return names
+
+
+def range_limits(symbol: Any, bounds: Any) -> list[Any]:
+    """Return the conditions that a range of an exported program puts on a symbol.
+
+    Lower ends of up to 2 are PyTorch's own: it holds every size that is not a constant to be at least 2.
+    """
+    infinite = find("torch.utils._sympy.numbers", "int_oo")
+    limits = []
+    if bounds.lower > 2:
+        limits.append(symbol >= bounds.lower)
+    if bounds.upper != infinite and bounds.upper.is_finite:
+        limits.append(symbol <= bounds.upper)
+    return limits

@@ -34,8 +34,8 @@ class Trace:
         from lading.passes.trace import strategies
 
         arguments = work.need(Fact.ARGUMENTS)
-        name = strategies.for_model(arguments.model) if self.strategy == "auto" else self.strategy
-        work.model, capture = strategies.find(name)(arguments)
+        names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
+        work.model, capture = strategies.captured(arguments, names, note)
         work.provide(Fact.GRAPH, capture)
         note.count("nodes", len(work.model.graph))
         _report(capture, note)

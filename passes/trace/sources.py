@@ -61,12 +61,16 @@ def path_of(code: CodeType) -> str:
 
 
 def _path_of(code: CodeType) -> str:
-    filename = code.co_filename
+    path = _PATH_OF_CODE[code] = users_path(code.co_filename)
+    return path
+
+
+def users_path(filename: str) -> str:
+    """Return the readable path of a file of the user's, "" for one of torch, lading or the standard library."""
     library = filename.startswith((_TORCH, *_OWN, "<")) or (
         filename.startswith(_STANDARD) and not filename.startswith(_PACKAGES)
     )
-    path = _PATH_OF_CODE[code] = "" if library else readable_path(filename)
-    return path
+    return "" if library else readable_path(filename)
 
 
 def user_line(frame: FrameType | None, boundary: CodeType) -> str:

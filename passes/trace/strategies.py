@@ -8,17 +8,23 @@ module and name it here.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from lading.pipeline.errors import CaptureError, LadingError, UsageError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from lading.passes.arguments import Arguments
     from lading.passes.trace.capture import Capture
+    from lading.pipeline.note import Note
 
     Strategy = Callable[[Arguments], tuple[ir.Model, Capture]]
 
-_STRATEGIES = {"record": "lading.passes.trace.record:record"}
+_STRATEGIES = {
+    "record": "lading.passes.trace.record:record",
+    "export": "lading.passes.trace.exported.program:export",
+}
 
 NAMES = ("auto", *_STRATEGIES)
 
@@ -30,7 +36,45 @@ def find(name: str) -> Strategy:
     return found
 
 
-def for_model(model: Any) -> str:
-    """Return the strategy that "auto" stands for, given the kind of model."""
-    del model  # every kind is recorded as long as there is one strategy
-    return "record"
+def for_arguments(arguments: Arguments) -> tuple[str, ...]:
+    """Return the strategies that "auto" tries, in order, given the kind of model."""
+    if arguments.program is not None:
+        return ("export",)
+    return ("record", "export")
+
+
+def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir.Model, Capture]:
+    """Capture by the first strategy that can; each step down to the next one is a decision on record.
+
+    Raises:
+        UsageError: the call itself is wrong; no other strategy is tried.
+        CaptureError: no strategy can; the first one's error, with what the others said.
+    """
+    failures: list[tuple[str, LadingError]] = []
+    for name in names:
+        try:
+            model, capture = find(name)(arguments)
+        except UsageError:
+            raise
+        except CaptureError as error:
+            failures.append((name, error))
+            continue
+        for failed, error in failures:
+            note.decided("strategy left", error.what, strategy=failed, next=name, source=error.where or "")
+        return model, capture
+    raise _joined(failures)
+
+
+def _joined(failures: Sequence[tuple[str, LadingError]]) -> LadingError:
+    _, first = failures[0]
+    if len(failures) == 1:
+        return first
+    tried = [f"{name}: {_indented(error)}" for name, error in failures]
+    error = CaptureError("no strategy captures the model\n  " + "\n  ".join(tried), where=first.where, hint=first.hint)
+    error.__cause__ = first.__cause__ or first
+    return error
+
+
+def _indented(error: LadingError) -> str:
+    at = f" (at {error.where})" if error.where else ""
+    return error.what.replace("\n", "\n  ") + at

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An exported program that the user hands in as the model: how it is called, and the mode that it is fixed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import torch
+from lading.passes.request import Request
+from lading.pipeline.errors import UsageError
+from torch.export import ExportedProgram
+
+_aten = torch.ops.aten
+
+# Where the flag that tells training from evaluation stands among the arguments.
+_FLAGS = {
+    _aten.batch_norm.default: 5,
+    _aten.instance_norm.default: 5,
+    _aten.dropout.default: 2,
+    _aten.alpha_dropout.default: 2,
+    _aten.feature_dropout.default: 2,
+    _aten.feature_alpha_dropout.default: 2,
+    _aten.native_dropout.default: 2,
+    _aten.rrelu.default: 3,
+}
+_NORMALISATIONS = frozenset({_aten.batch_norm.default, _aten.instance_norm.default})
+_TRAINING_FORMS = frozenset({_aten._native_batch_norm_legit_functional.default, _aten._native_batch_norm_legit.default})
+_EVALUATION_FORMS = frozenset({_aten._native_batch_norm_legit_no_training.default})
+
+
+def is_program(model: Any) -> bool:
+    """Whether a model is an exported program."""
+    return isinstance(model, ExportedProgram)
+
+
+def callable_request(request: Request) -> Request:
+    """Return a request for the module that runs the program, with the program's own example if none was given."""
+    program = request.model
+    args, kwargs = request.args, request.kwargs
+    if _is_empty(args) and not kwargs and program.example_inputs is not None:
+        args, kwargs = program.example_inputs
+        # A dict at the end would be taken for keyword arguments.
+        args = (*args, {})
+    return attrs.evolve(request, model=program.module(), args=args, kwargs=kwargs)
+
+
+def _is_empty(args: Any) -> bool:
+    return args is None or (isinstance(args, (tuple, list, dict)) and not any(args if args else ()))
+
+
+def check_mode(program: ExportedProgram, asked: str) -> None:
+    """Refuse a mode that the program was not exported in.
+
+    Raises:
+        UsageError: the mode that is asked for is another one.
+    """
+    modes = modes_of(program)
+    if asked == "preserve" or not modes or modes == {asked}:
+        return
+    is_in = "partly training, partly evaluation" if len(modes) > 1 else {"train": "training"}.get(*modes, "evaluation")
+    asked_for = "training" if asked == "train" else "evaluation"
+    hint = "export with training='preserve'"
+    if len(modes) == 1:
+        hint += f", or call torch.export on the model after model.{asked}()"
+    raise UsageError(
+        f"the exported program is in {is_in} mode, for good, and {asked_for} mode was asked for",
+        where="normalize-arguments.training",
+        hint=hint,
+    )
+
+
+def modes_of(program: ExportedProgram) -> set[str]:
+    """Return the modes in which the program's operators run; empty if it has none that runs differently in training."""
+    modes = set()
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                mode = _mode(node)
+                if mode is not None:
+                    modes.add(mode)
+    return modes
+
+
+def _mode(node: torch.fx.Node) -> str | None:
+    target: Any = node.target
+    index = _FLAGS.get(target)
+    if index is not None:
+        # Without running statistics, those of the batch are used in either mode.
+        if target in _NORMALISATIONS and len(node.args) > 3 and node.args[3] is None:
+            return None
+        name = target._schema.arguments[index].name
+        flag = node.args[index] if index < len(node.args) else node.kwargs.get(name, False)
+        return "train" if flag else "eval"
+    if target in _TRAINING_FORMS:
+        return "train"
+    return "eval" if target in _EVALUATION_FORMS else None

@@ -201,8 +201,6 @@ def pow_scalar(op: Emitter, x: ir.Value, *, exponent: Operand) -> ir.Value:
 
 
 def _power(op: Emitter, base: ir.Value, exponent: ir.Value) -> ir.Value:
-    if is_bool(base):
-        return op.Or(base, op.Not(exponent))
     raised = op.Pow(base, exponent)
     if is_float(base) or _is_known(exponent):
         return raised

@@ -165,6 +165,9 @@ def clamp(op: Emitter, x: ir.Value, *, min: Operand = None, max: Operand = None)
     """Bound by numbers; the upper bound wins where they cross."""
     if min is None and max is None:
         return x
+    if isinstance(min, (int, float)) and isinstance(max, (int, float)) and min > max:
+        # ONNX leaves it to the runtime what bounds that cross mean.
+        min = max
     bounds = [bound for bound in (min, max) if bound is not None]
     value, *limits = op.promote(x, *bounds)
     low = limits[0] if min is not None else None

@@ -18,10 +18,7 @@ from .creation import positions
 Step = Callable[[Emitter, Sequence[ir.Value], Sequence[ir.Value]], Sequence[ir.Value]]
 """Writes one step into a body: carried values and the items of the sequences in, new carried values out."""
 
-Walk = Callable[[Emitter, int, Sequence[ir.Value], Sequence[tuple[ir.Value, int]], Step], list[ir.Value]]
-"""Runs a step along a dimension and stacks every carried value along it."""
-
-_BOOL, _INT64 = ir.DataType.BOOL, ir.DataType.INT64
+_INT64 = ir.DataType.INT64
 
 
 def _operand(op: Emitter, x: ir.Value, dtype: torch.dtype | None) -> ir.Value:
@@ -64,7 +61,7 @@ def _describe(outputs: Sequence[ir.Value], carried: Sequence[ir.Value], length: 
     return list(outputs[count:])
 
 
-def _by_scan(
+def _scanned(
     op: Emitter, axis: int, carried: Sequence[ir.Value], sequences: Sequence[tuple[ir.Value, int]], step: Step
 ) -> list[ir.Value]:
     count = len(carried)
@@ -86,33 +83,6 @@ def _by_scan(
     return _describe(outputs, carried, (first.shape or ())[along], axis)
 
 
-def _by_loop(
-    op: Emitter, axis: int, carried: Sequence[ir.Value], sequences: Sequence[tuple[ir.Value, int]], step: Step
-) -> list[ir.Value]:
-    count = len(carried)
-    body = op.body(
-        ("position", _INT64, []),
-        ("go_on", _BOOL, []),
-        *((f"before_{index}", _kind(value), _dims(value)) for index, value in enumerate(carried)),
-    )
-    position, go_on, *before = body.inputs
-    items = [body.Gather(value, position, axis=along) for value, along in sequences]
-    after = step(body, before, items)
-    first, along = sequences[0]
-    outputs = op.Loop(
-        op.scalar(op.size(first, along)),
-        op.const(True, _BOOL),
-        *carried,
-        body=body.graph([go_on, *after, *(body.Identity(value) for value in after)]),
-        outputs=2 * count,
-    )
-    stacked = _describe(outputs, carried, (first.shape or ())[along], 0)
-    order = list(range(1, axis + 1))
-    return [
-        op.Transpose(value, perm=[*order, 0, *range(axis + 1, op.rank(value))]) if axis else value for value in stacked
-    ]
-
-
 def _first(op: Emitter, x: ir.Value, axis: int) -> ir.Value:
     return op.Gather(x, op.i64(0), axis=axis)
 
@@ -120,7 +90,9 @@ def _first(op: Emitter, x: ir.Value, axis: int) -> ir.Value:
 # ---- sums of exponentials --------------------------------------------------------------------------------------------
 
 
-def _logcumsumexp(op: Emitter, x: ir.Value, dim: int, walk: Walk) -> ir.Value:
+@lowers("aten::logcumsumexp", "aten::_logcumsumexp")
+def logcumsumexp(op: Emitter, x: ir.Value, *, dim: int) -> ir.Value:
+    """The logarithm of the sum of exponentials up to each place."""
     if op.rank(x) == 0:
         return x
     axis = dim % op.rank(x)
@@ -133,26 +105,14 @@ def _logcumsumexp(op: Emitter, x: ir.Value, dim: int, walk: Walk) -> ir.Value:
     def add(body: Emitter, before: Sequence[ir.Value], items: Sequence[ir.Value]) -> list[ir.Value]:
         return [body.call("aten::logaddexp", before[0], items[0])]
 
-    (following,) = walk(op, axis, [start], [(rest, axis)], add)
+    (following,) = _scanned(op, axis, [start], [(rest, axis)], add)
     return op.Concat(op.Unsqueeze(start, [axis]), following, axis=axis)
-
-
-@lowers("aten::logcumsumexp", "aten::_logcumsumexp", since=9)
-def logcumsumexp(op: Emitter, x: ir.Value, *, dim: int) -> ir.Value:
-    """The logarithm of the sum of exponentials up to each place."""
-    return _logcumsumexp(op, x, dim, _by_scan)
-
-
-@lowers("aten::logcumsumexp", "aten::_logcumsumexp")
-def logcumsumexp_by_loop(op: Emitter, x: ir.Value, *, dim: int) -> ir.Value:
-    """The logarithm of the sum of exponentials up to each place, for opsets without today's Scan."""
-    return _logcumsumexp(op, x, dim, _by_loop)
 
 
 # ---- extremes --------------------------------------------------------------------------------------------------------
 
 
-def _extreme(op: Emitter, x: ir.Value, dim: int, better: str, walk: Walk) -> tuple[ir.Value, ir.Value]:
+def _extreme(op: Emitter, x: ir.Value, dim: int, better: str) -> tuple[ir.Value, ir.Value]:
     if op.rank(x) == 0:
         return x, op.i64(0)
     axis = dim % op.rank(x)
@@ -171,29 +131,17 @@ def _extreme(op: Emitter, x: ir.Value, dim: int, better: str, walk: Walk) -> tup
             wins = body.Or(wins, body.IsNaN(items[0]))
         return [body.Where(wins, item, old) for item, old in zip(items, before, strict=True)]
 
-    best, index = walk(op, axis, [start, first_index], [(value, axis), (places, 0)], choose)
+    best, index = _scanned(op, axis, [start, first_index], [(value, axis), (places, 0)], choose)
     return best, index
 
 
-@lowers("aten::cummax", since=9)
+@lowers("aten::cummax")
 def cummax(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
     """The largest element up to each place, and the last index that it has there."""
-    return _extreme(op, x, dim, "GreaterOrEqual", _by_scan)
-
-
-@lowers("aten::cummin", since=9)
-def cummin(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
-    """The smallest element up to each place, and the last index that it has there."""
-    return _extreme(op, x, dim, "LessOrEqual", _by_scan)
-
-
-@lowers("aten::cummax")
-def cummax_by_loop(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
-    """The largest element up to each place, for opsets without today's Scan."""
-    return _extreme(op, x, dim, "GreaterOrEqual", _by_loop)
+    return _extreme(op, x, dim, "GreaterOrEqual")
 
 
 @lowers("aten::cummin")
-def cummin_by_loop(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
-    """The smallest element up to each place, for opsets without today's Scan."""
-    return _extreme(op, x, dim, "LessOrEqual", _by_loop)
+def cummin(op: Emitter, x: ir.Value, *, dim: int) -> tuple[ir.Value, ir.Value]:
+    """The smallest element up to each place, and the last index that it has there."""
+    return _extreme(op, x, dim, "LessOrEqual")

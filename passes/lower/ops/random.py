@@ -168,15 +168,12 @@ def randperm(op: Emitter, *, n: Operand, dtype: torch.dtype | None = None) -> ir
 # ---- draws -----------------------------------------------------------------------------------------------------------
 
 
-@lowers("aten::bernoulli", since=15)
-def bernoulli(op: Emitter, x: ir.Value) -> ir.Value:
-    """One with the probability that each element states."""
-    return op.Bernoulli(x)
-
-
 @lowers("aten::bernoulli")
-def bernoulli_by_uniform(op: Emitter, x: ir.Value) -> ir.Value:
-    """One with the probability that each element states, for opsets without Bernoulli."""
+def bernoulli(op: Emitter, x: ir.Value) -> ir.Value:
+    """One with the probability that each element states.
+
+    ONNX's Bernoulli is a function whose body runtimes have had the wrong way round; a comparison is as short.
+    """
     return op.Less(op.RandomUniformLike(x), x)
 
 
@@ -187,18 +184,37 @@ def bernoulli_of(op: Emitter, x: ir.Value, chance: ir.Value | None = None, *, p:
     return op.Less(uniform_numbers(op, op.sizes(x), dtype, 0, 1), op.cast(p if chance is None else chance, dtype))
 
 
-@lowers("aten::multinomial")
+@lowers("aten::multinomial", since=22)
 def multinomial(op: Emitter, x: ir.Value, *, num_samples: Operand, replacement: bool = False) -> ir.Value:
-    """Indices drawn with the weights of each row.
+    """Indices drawn with the weights of each row; onnxruntime 1.32 has no kernel for this version of Multinomial.
 
-    Without replacement the order of ``weight / exponential noise`` is such a draw.
+    With replacement a uniform number is looked up in the running sum of the weights.
     """
-    if num_samples == 1 or (replacement and isinstance(num_samples, int)):
-        rows = op.Unsqueeze(x, [0]) if op.rank(x) == 1 else x
-        drawn = op.Multinomial(op.Log(rows), dtype=ir.DataType.INT64, sample_size=num_samples)
-        return op.Squeeze(drawn, [0]) if op.rank(x) == 1 else drawn
-    if replacement:
-        raise op.cannot("a number of samples that is only known at run time has no counterpart")
+    if not replacement or num_samples == 1:
+        return _drawn_without_replacement(op, x, num_samples)
+    sums = op.CumSum(x, op.i64(-1))
+    dtype = _generated_dtype(x.dtype or ir.DataType.FLOAT)
+    size = [op.size(x, axis) for axis in range(op.rank(x) - 1)] + [num_samples]
+    total = op.ReduceSum(x, [-1], keepdims=1)
+    places = op.Mul(op.cast(uniform_numbers(op, size, dtype, 0, 1), x.dtype or dtype), total)
+    passed = op.LessOrEqual(op.Unsqueeze(sums, [-2]), op.Unsqueeze(places, [-1]))
+    return op.ReduceSum(op.cast(passed, ir.DataType.INT64), [-1], keepdims=0)
+
+
+@lowers("aten::multinomial")
+def multinomial_by_operator(op: Emitter, x: ir.Value, *, num_samples: Operand, replacement: bool = False) -> ir.Value:
+    """Indices drawn with the weights of each row, by ONNX's Multinomial, which always puts back."""
+    if num_samples != 1 and not replacement:
+        return _drawn_without_replacement(op, x, num_samples)
+    if not isinstance(num_samples, int):
+        raise op.cannot("a number of samples that is only known at run time has no counterpart before opset 22")
+    rows = op.Unsqueeze(x, [0]) if op.rank(x) == 1 else x
+    drawn = op.Multinomial(op.Log(rows), dtype=ir.DataType.INT64, sample_size=num_samples)
+    return op.Squeeze(drawn, [0]) if op.rank(x) == 1 else drawn
+
+
+def _drawn_without_replacement(op: Emitter, x: ir.Value, num_samples: Operand) -> ir.Value:
+    """The order of ``weight / exponential noise`` is a draw without replacement."""
     dtype = x.dtype or ir.DataType.FLOAT
     noise = op.Neg(op.Log(uniform_numbers(op, op.sizes(x), _generated_dtype(dtype), 1e-30, 1)))
     return op.TopK(op.Div(x, op.cast(noise, dtype)), op.vector(num_samples), axis=-1)[1]

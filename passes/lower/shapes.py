@@ -336,7 +336,9 @@ def _slice(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
             result[axis % len(dims)] = _unknown()
             continue
         step = steps[position] if steps else 1
-        result[axis % len(dims)] = len(range(*slice(_edge(starts[position]), _edge(ends[position]), step).indices(size)))
+        # Going backwards, ONNX keeps a start within the axis where Python lets it fall off.
+        start = max(starts[position], -size) if step < 0 else starts[position]
+        result[axis % len(dims)] = len(range(*slice(_edge(start), _edge(ends[position]), step).indices(size)))
     return [result]
 
 

@@ -69,13 +69,20 @@ def _gathered(op: Emitter, x: ir.Value, begin: Any, end: Any, axis: int, step: i
         if step == 1:
             return op.raw("Slice", x, starts=[begin], ends=[end], axes=[axis])
         if size is not None:
-            stop = None if end <= -_FAR else end
-            return op.Gather(x, list(range(*slice(begin, stop, step).indices(size))), axis=axis)
+            return op.Gather(x, list(_positions(begin, end, step, size)), axis=axis)
     length = op.vector(op.size(x, axis))
     low, high = (0, length) if step > 0 else (-1, op.Sub(length, [1]))
     begin = _clamped(op, begin, length, 0, high)
     end = _clamped(op, end, length, low, high)
     return op.Gather(x, op.Range(op.scalar(begin), op.scalar(end), step), axis=axis)
+
+
+def _positions(begin: int, end: int, step: int, size: int) -> range:
+    """Return what a slice takes by ONNX's rule, which keeps a start within the axis where Python's lets it fall off."""
+    begin, end = (place + size if place < 0 else place for place in (begin, end))
+    if step > 0:
+        return range(min(max(begin, 0), size), min(max(end, 0), size), step)
+    return range(min(max(begin, 0), size - 1), min(max(end, -1), size - 1), step)
 
 
 def _clamped(op: Emitter, position: Any, length: ir.Value, low: int, high: ir.Value) -> ir.Value:

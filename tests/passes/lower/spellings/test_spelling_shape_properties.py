@@ -50,10 +50,10 @@ def test_slices_are_those_of_python(start: int, end: int, step: int, known: bool
 
 
 def _slice(start: int, end: int, step: int, size: int) -> slice:
-    """Spell an ONNX slice in Python, where an end before the beginning is None."""
-    if step < 0 and end < -size:
-        return slice(start, None, step)
-    return slice(start, end, step)
+    """Spell an ONNX slice in Python, where going backwards a start before the beginning takes nothing."""
+    if step > 0:
+        return slice(start, end, step)
+    return slice(max(start, -size), None if end < -size else end, step)
 
 
 @few

@@ -68,7 +68,7 @@ class Eliminated:
 
 
 def _body(op: Emitter, carried: Sequence[ir.Value]) -> Emitter:
-    named = [(f"carried_{i}", _dtype(value), value.shape) for i, value in enumerate(carried)]
+    named = [(f"carried_{i}", _dtype(value), list(value.shape or ())) for i, value in enumerate(carried)]
     return op.body(("round", _INT64, []), ("go_on", _BOOL, []), *named)
 
 

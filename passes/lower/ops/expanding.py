@@ -18,7 +18,9 @@ LAST = 2**63 - 1
 """The end that ONNX's Slice clamps to the size of any axis."""
 
 
-def expand_to(op: Emitter, x: ir.Value, sizes: Sequence[Size], dims: Sequence[Any] | None = None) -> ir.Value:
+def expand_to(
+    op: Emitter, x: ir.Value, sizes: Sequence[Size], dims: Sequence[Any] | ir.Shape | None = None
+) -> ir.Value:
     """Broadcast a value to sizes, of which -1 keeps the value's own; no node where nothing changes.
 
     Args:

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
-from .views import Size, permuted, reshape_to, sizes_of, swapped
+from .views import Size, reshape_to, swapped
 
 Number = Any
 
@@ -153,60 +153,14 @@ def tensordot(
     op: Emitter, left: ir.Value, right: ir.Value, *, dims_self: Sequence[int], dims_other: Sequence[int]
 ) -> ir.Value:
     """Sum products over pairs of axes."""
-    left_rank, right_rank = op.rank(left), op.rank(right)
-    left_axes = [axis % left_rank for axis in dims_self]
-    right_axes = [axis % right_rank for axis in dims_other]
-    for first, second in zip(left_axes, right_axes, strict=True):
-        left, right = _matched(op, left, first, right, second), _matched(op, right, second, left, first)
-    left_free = [axis for axis in range(left_rank) if axis not in left_axes]
-    right_free = [axis for axis in range(right_rank) if axis not in right_axes]
-    left = permuted(op, left, [*left_free, *left_axes])
-    right = permuted(op, right, [*right_axes, *right_free])
-    sizes = [*sizes_of(op, left, 0, len(left_free)), *sizes_of(op, right, len(right_axes))]
-    rows = _folded(op, left, 0, len(left_free))
-    columns = _folded(op, right, len(right_axes), right_rank)
-    return reshape_to(op, op.MatMul(rows, columns), sizes, op.result().shape)
-
-
-def _matched(op: Emitter, x: ir.Value, axis: int, other: ir.Value, other_axis: int) -> ir.Value:
-    # An axis of size one is paired with any other: its elements are summed over as often as the other is long.
-    if op.dim(x, axis) == 1 or op.dim(other, other_axis) != 1:
-        return x
-    return op.ReduceSum(x, [axis], keepdims=1)
-
-
-def _folded(op: Emitter, x: ir.Value, start: int, end: int) -> ir.Value:
-    """Return a matrix: the axes of a range (kept together) against all others; the range is at the start or the end."""
-    rank = op.rank(x)
-    count = end - start
-    if start == 0 and count == rank - 1 and count == 1:
-        return x
-    if start == 1 and count == 1 and rank == 2:
-        return x
-    inner = [size for axis, size in enumerate(sizes_of(op, x)) if not start <= axis < end]
-    outer_sizes = [size for axis, size in enumerate(sizes_of(op, x)) if start <= axis < end]
-    merged_inner, merged_outer = _product(inner), _product(outer_sizes)
-    if merged_inner is None and merged_outer is None:
-        if len(inner) == 1:
-            merged_inner = inner[0]
-        elif len(outer_sizes) == 1:
-            merged_outer = outer_sizes[0]
-        else:
-            parts = [op.vector(op.size(x, axis)) for axis in range(rank) if not start <= axis < end]
-            merged_inner = parts[0]
-            for part in parts[1:]:
-                merged_inner = op.Mul(merged_inner, part)
-    first, second = (merged_outer, merged_inner) if start == 0 else (merged_inner, merged_outer)
-    return reshape_to(op, x, [-1 if first is None else first, -1 if second is None else second])
-
-
-def _product(sizes: Sequence[Size]) -> int | None:
-    total = 1
-    for size in sizes:
-        if not isinstance(size, int):
-            return None
-        total *= size
-    return total
+    letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    left_names = [next(letters) for _ in range(op.rank(left))]
+    right_names = [next(letters) for _ in range(op.rank(right))]
+    for first, second in zip(dims_self, dims_other, strict=True):
+        right_names[second] = left_names[first]
+    result = [name for name in (*left_names, *right_names) if (name in left_names) != (name in right_names)]
+    equation = f"{''.join(left_names)},{''.join(right_names)}->{''.join(result)}"
+    return op.call("aten::einsum", [left, right], equation=equation)
 
 
 @lowers("aten::chain_matmul", "aten::linalg_multi_dot")

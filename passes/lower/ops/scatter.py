@@ -20,7 +20,7 @@ from ..shapes import same_dim
 from .expanding import expand_like, expand_to
 from .indexing import as_index, as_mask, element_positions, index_tuples, is_mask, linear_positions, plan_of
 from .slicing import sliced
-from .views import Size, SizeOf, at_least, flat, moved, permuted, reshape_to, sizes_of
+from .views import at_least, flat, moved, permuted, reshape_to, sizes_of
 
 _NAMES = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min", "mean": "mean"}
 _REDUCTIONS = {"add": "ReduceSum", "mul": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
@@ -419,11 +419,10 @@ def _put_at(
     front = permuted(op, x, order)
     tuples = index_tuples(op, plan.indices)
     width = op.rank(tuples) - 1
-    wide: list[Size] = [
-        tuples.shape[i] if isinstance(tuples.shape[i], int) else SizeOf(tuples, i) for i in range(width)
-    ]  # type: ignore[index]
+    wide = sizes_of(op, tuples, 0, width)
     first = plan.axes[0] if plan.in_place else 0
-    kept = [op.dim(x, axis) if op.dim(x, axis) is not None else SizeOf(x, axis) for axis in rest]
+    sizes = sizes_of(op, x)
+    kept = [sizes[axis] for axis in rest]
     updates = expand_to(op, values, [*kept[:first], *wide, *kept[first:]])
     updates = moved(op, updates, list(range(first, first + width)), list(range(width))) if first else updates
     reduction = "add" if accumulate else None

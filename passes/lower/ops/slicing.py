@@ -123,9 +123,10 @@ def _result_sizes(op: Emitter, axis: int) -> list[int] | None:
     sizes: list[int] = []
     for index in range(op.result_count):
         shape = op.result(index).shape
-        if shape is None or not isinstance(shape[axis], int):
+        size = None if shape is None else shape[axis]
+        if not isinstance(size, int):
             return None
-        sizes.append(shape[axis])
+        sizes.append(size)
     return sizes
 
 

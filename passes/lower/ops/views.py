@@ -70,7 +70,7 @@ def _known_dim(size: Size, dim: Any) -> Any:
 
 
 def reshape_to(
-    op: Emitter, x: ir.Value, sizes: Sequence[Size], dims: Sequence[int | ir.SymbolicDim] | None = None
+    op: Emitter, x: ir.Value, sizes: Sequence[Size], dims: Sequence[Any] | ir.Shape | None = None
 ) -> ir.Value:
     """Reshape a value with as few nodes as its shapes allow: none, or one, unless several sizes must be computed.
 

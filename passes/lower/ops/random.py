@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,6 +116,26 @@ def exponential(op: Emitter, x: ir.Value, *, lambd: float = 1.0) -> ir.Value:
     """Of an exponential distribution, by its inverse."""
     numbers = uniform_numbers(op, op.sizes(x), _generated_dtype(op.result().dtype), 0, 1)
     return op.Div(op.Log(op.Sub(1.0, numbers)), -lambd)
+
+
+@lowers("aten::cauchy")
+def cauchy(op: Emitter, x: ir.Value, *, median: float = 0.0, sigma: float = 1.0) -> ir.Value:
+    """Of a Cauchy distribution, by its inverse."""
+    numbers = uniform_numbers(op, op.sizes(x), _generated_dtype(op.result().dtype), -0.5, 0.5)
+    return op.Add(op.Mul(op.Tan(op.Mul(numbers, math.pi)), sigma), median)
+
+
+@lowers("aten::log_normal")
+def log_normal(op: Emitter, x: ir.Value, *, mean: float = 1.0, std: float = 2.0) -> ir.Value:
+    """Of numbers whose logarithms are normal."""
+    return op.Exp(normal_numbers(op, op.sizes(x), _generated_dtype(op.result().dtype), mean, std))
+
+
+@lowers("aten::geometric")
+def geometric(op: Emitter, x: ir.Value, *, p: float) -> ir.Value:
+    """How many trials it takes to the first success, by the inverse of the distribution."""
+    numbers = uniform_numbers(op, op.sizes(x), ir.DataType.FLOAT, 1e-30, 1)
+    return op.Ceil(op.Div(op.Log(numbers), math.log1p(-p)))
 
 
 # ---- whole numbers ---------------------------------------------------------------------------------------------------

@@ -355,3 +355,13 @@ def powsum(
     """The sum of powers of absolute values: a norm before its root is taken."""
     value = op.cast(x, _wanted(op, dtype))
     return reduce(op, "ReduceSum", op.Pow(op.Abs(value), ord), dim, keepdim)
+
+
+@lowers("aten::renorm")
+def renorm(op: Emitter, x: ir.Value, *, p: Operand, dim: int, maxnorm: Operand) -> ir.Value:
+    """Scale each slice along a dimension down to a largest norm."""
+    rank = op.rank(x)
+    length = vector_norm(op, x, op.static_number(p), [axis for axis in range(rank) if axis != dim % rank], True)
+    # The small number is PyTorch's own, against division by zero.
+    scale = op.Div(maxnorm, op.Add(length, 1e-7))
+    return op.Mul(x, op.Where(op.Greater(length, maxnorm), scale, 1.0))

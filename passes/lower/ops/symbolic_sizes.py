@@ -180,6 +180,22 @@ def _never_negative(x: ir.Value, depth: int = 16) -> bool:
     return False
 
 
+@lowers("aten::_functional_sym_constrain_range", "aten::_functional_sym_constrain_range_for_size")
+@lowers("aten::_functional_assert_scalar")
+def promised(
+    op: Emitter,
+    token: ir.Value,
+    *,
+    self: Operand = None,
+    size: Operand = None,
+    min: int | None = None,
+    max: int | None = None,
+    assert_msg: str = "",
+) -> ir.Value:
+    """A promise about a size, which capture keeps on record: nothing is computed."""
+    return token
+
+
 # ---- comparisons and logic -------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,8 @@ def drawn(overload: Any, *args: Any, opset: int, free: bool = False, **kwargs: A
         (A.normal.Tensor_float, (X, 0.5)),
         (A.normal.Tensor_Tensor, (X, CHANCE)),
         (A.exponential.default, (X, 2.0)),
+        (A.log_normal.default, (X, 0.0, 0.25)),
+        (A.geometric.default, (X, 0.3)),
         (A.randint.default, (7, [200, 50])),
         (A.randint.low, (-3, 7, [200, 50])),
         (A.randint_like.default, (X, 5)),

@@ -70,6 +70,7 @@ SPREADS = [
     call(A.linalg_vector_norm.default, X, 2, [1], True, dtype=torch.float64),
     call(A.norm.Scalar, X),
     call(A.norm.ScalarOpt_dim, X, 3, [0, 1], True),
+    call(A.renorm.default, X, 2, 1, 1.5),
     call(A.dist.default, X, X + 1, 2),
 ]
 

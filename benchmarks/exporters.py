@@ -15,13 +15,17 @@ from measuring import Case
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One export: which case, to which file and opset, with free axes or not, with weights beside the file or not."""
+    """One export: which case, to which file and opset, with free axes or not, with weights beside the file or not.
+
+    `log` is where lading writes its audit; the other exporters have none.
+    """
 
     case: Case
     file: str
     opset: int
     dynamic: bool
     external: bool = False
+    log: str | None = None
 
     @property
     def input_names(self) -> list[str]:
@@ -47,6 +51,7 @@ def with_lading(job: Job) -> None:
         input_names=job.input_names,
         opset_version=job.opset,
         dynamic_axes=job.dynamic_axes,
+        log=job.log,
         **options,
     )
 

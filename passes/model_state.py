@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import attrs
 import torch
+from lading.pipeline.errors import UsageError
 
 Mode = Literal["eval", "preserve", "train"]
 
@@ -62,6 +63,12 @@ class ModelState:
         for kind, holder in holders:
             for key, tensor in holder.items():
                 if tensor is not None:
+                    if torch.nn.parameter.is_lazy(tensor):
+                        raise UsageError(
+                            f"'{prefix}{key}' of {type(module).__name__} has no shape yet",
+                            where=prefix.rstrip(".") or type(module).__name__,
+                            hint="call the model once, so that its lazy modules take their sizes from the input",
+                        )
                     self.slots.append(Slot(prefix + key, kind, holder, key, tensor))
         for key, value in attributes.items():
             value_type = type(value)
@@ -145,10 +152,14 @@ def preserved(model: Any) -> Iterator[ModelState]:
     random_state = torch.get_rng_state()
     dtype = torch.get_default_dtype()
     grad = torch.is_grad_enabled()
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    # The fast path of torch's transformer layers gives zeros where a padding mask hides a position; no other way does.
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield state
     finally:
         state.restore()
+        torch.backends.mha.set_fastpath_enabled(fast_attention)
         if torch.get_default_dtype() is not dtype:
             torch.set_default_dtype(dtype)
         if torch.is_grad_enabled() is not grad:

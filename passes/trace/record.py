@@ -140,6 +140,8 @@ class _Run:
             stack.enter_context(torch_private.unasked_masks())
             stack.enter_context(self.places.following())
             stack.enter_context(torch_private.functionalized())
+            if self.axes.sizes:
+                stack.enter_context(torch_private.symbolic_kernels())
             stack.enter_context(self.recorder)
             self.state.set_mode(self.arguments.mode)
             with Composites(self.recorder):

@@ -549,6 +549,31 @@ for _name, _rank, _corners in (
     _upsample_rule(_name, _rank, _corners)
 
 
+@rule(torch.linspace)
+def _linspace(rec: Recorder, start: Any, end: Any, steps: Any, *, dtype: Any = None, **other: Any) -> Any:
+    """Write a number of steps that is a size as arithmetic on it; PyTorch takes a plain number only."""
+    kind = dtype or torch.get_default_dtype()
+    if not isinstance(steps, torch.SymInt) or not kind.is_floating_point or other.get("out") is not None:
+        return NOT_KEPT
+    if not isinstance(start, (int, float)) or not isinstance(end, (int, float)):
+        return NOT_KEPT
+    # As PyTorch computes it: the first half counts from the start, the second from the end.
+    index = torch.arange(steps, dtype=kind, **other)
+    step = (end - start) / torch.sym_max(steps - 1, 1)
+    return torch.where(index < steps // 2, start + index * step, end - (steps - 1 - index) * step)
+
+
+@rule(torch.take_along_dim, torch.Tensor.take_along_dim)
+def _take_along_dim(rec: Recorder, input: Any, indices: Any, dim: Any = None, *, out: Any = None) -> Any:
+    if dim is None or out is not None or input.dim() != indices.dim():
+        return NOT_KEPT
+    axis = dim % input.dim()
+    others = [index for index in range(input.dim()) if index != axis]
+    if not all(_same(input.shape[index], indices.shape[index]) for index in others):
+        return NOT_KEPT
+    return input.gather(dim, indices)
+
+
 # ---- values read by Python -------------------------------------------------------------------------------------------
 
 
@@ -583,6 +608,16 @@ def _address(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
 @rule(torch.Tensor.__deepcopy__)
 def _deep_copy(rec: Recorder, input: Any, memo: Any) -> Any:
     return input.clone()
+
+
+@rule(torch.affine_grid_generator)
+def _affine_grid(rec: Recorder, theta: Any, size: Any, align_corners: bool) -> Any:
+    sizes = list(size)
+    if len(sizes) not in (4, 5) or theta.dim() != 3:
+        return NOT_KEPT
+    shape = (sizes[0], *sizes[2:], len(sizes) - 2)
+    args = (theta, sizes, align_corners)
+    return rec.keep(_aten.affine_grid_generator.default, args, (shape, theta.dtype))
 
 
 # ---- tensors made of sizes -------------------------------------------------------------------------------------------

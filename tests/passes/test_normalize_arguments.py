@@ -315,3 +315,10 @@ def test_eager_leaves_inputs_alone():
     x = torch.zeros(2)
     normalized(lambda x: x.add_(1), x).eager([x])
     assert [0.0, 0.0] == x.tolist()
+
+
+def test_lazy_modules_want_a_call_first():
+    from lading.passes.model_state import ModelState
+
+    with pytest.raises(UsageError, match=r"(?s)'weight' of LazyLinear has no shape yet.*call the model once"):
+        ModelState(nn.LazyLinear(3))

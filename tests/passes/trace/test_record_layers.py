@@ -110,6 +110,22 @@ def test_transformer_of_torch(captured, masked):
     assert result.same_as_eager(torch.randn(3, 6, 8), torch.randn(3, 4, 8), *([mask] if masked else []))
 
 
+def test_padding_mask_of_an_encoder(captured):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2).eval()
+
+    def masked(batch, length):
+        mask = torch.zeros(batch, length, dtype=torch.bool)
+        mask[-1, length // 2 :] = True
+        return torch.randn(batch, length, 8), mask
+
+    x, mask = masked(2, 5)
+    axes = {name: {0: "batch", 1: "length"} for name in ("src", "src_key_padding_mask")}
+    result = captured(model, (x,), {"src_key_padding_mask": mask}, dynamic_axes=axes)
+    assert () == result.capture.specialisations
+    assert result.same_as_eager(*masked(3, 7))
+
+
 def test_embedding_bag_and_losses(captured):
     def model(x, target):
         return F.cross_entropy(x, target), F.nll_loss(F.log_softmax(x, 1), target, reduction="none")

@@ -31,7 +31,8 @@ def gelu(op: Emitter, X: Operand, *, approximate: str = "none") -> ir.Value:
         inner = op.Mul(op.Add(x, op.Mul(cube, 0.044715)), math.sqrt(2 / math.pi))
         factor = op.Add(op.Tanh(inner), 1.0)
     else:
-        factor = op.Add(op.Erf(op.Mul(x, math.sqrt(0.5))), 1.0)
+        # onnxruntime fuses this form, with a division, to its own Gelu.
+        factor = op.Add(op.Erf(op.Div(x, math.sqrt(2))), 1.0)
     return op.Mul(op.Mul(x, 0.5), factor)
 
 

@@ -444,6 +444,11 @@ class Emitter:
             runnable = self._session.runnable(facts, slot.type_name)
             if not admitted or (value.dtype in admitted and value.dtype in runnable):
                 continue
+            if facts.op_type == "Cast":
+                # A cast is what would bridge the gap.
+                if value.dtype in admitted:
+                    continue
+                raise Inexpressible(f"Cast does not take {value.dtype.name.lower()} at opset {self._session.opset}")
             carriers_known = _CARRIERS.get(value.dtype, ())
             carrier = next((dtype for dtype in carriers_known if dtype in admitted and dtype in runnable), None)
             if carrier is None:

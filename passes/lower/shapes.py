@@ -385,6 +385,11 @@ def _nonzero(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     return [[_unknown() if dims is None else max(len(dims), 1), _unknown()]]
 
 
+@_rule("NonMaxSuppression")
+def _selected_boxes(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
+    return [[_unknown(), 3]]
+
+
 @_rule("Range", "Unique", "HannWindow", "HammingWindow", "BlackmanWindow")
 def _one_dimensional(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     return [[_unknown()]]

@@ -51,17 +51,19 @@ def _windows(op: Emitter, size: Size, count: Size) -> tuple[ir.Value, ir.Value]:
     return starts_known, ends_known
 
 
-def _averaging_matrix(op: Emitter, size: Size, count: Size, dtype: ir.DataType) -> ir.Value:
+def _averaging_matrix(op: Emitter, size: Size, count: Size, dtype: ir.DataType, transposed: bool) -> ir.Value:
     """Return the matrix (count x size) whose rows average one window each."""
     if isinstance(size, int) and isinstance(count, int):
         starts, ends = _static_windows(size, count)
         place = np.arange(size)[None, :]
         inside = (place >= starts[:, None]) & (place < ends[:, None])
-        return op.const(inside / inside.sum(axis=1, keepdims=True), dtype)
+        matrix = inside / inside.sum(axis=1, keepdims=True)
+        return op.const(matrix.T if transposed else matrix, dtype)
     starts, ends = _windows(op, size, count)
     place = op.Range(op.i64(0), op.scalar(size), op.i64(1))
     inside = op.And(op.GreaterOrEqual(place, starts), op.Less(place, ends))
-    return op.Div(op.cast(inside, dtype), op.cast(op.Sub(ends, starts), dtype))
+    shares = op.Div(op.cast(inside, dtype), op.cast(op.Sub(ends, starts), dtype))
+    return op.Transpose(shares, perm=[1, 0]) if transposed else shares
 
 
 def _evenly_divided(op: Emitter, x: ir.Value, sizes: list[Size], axes: int) -> list[int] | None:
@@ -95,15 +97,15 @@ def _average(op: Emitter, x: ir.Value, output_size: Any, axes: int) -> ir.Value:
         if isinstance(count, int) and count == 1:
             x = op.ReduceMean(x, op.i64([axis]), keepdims=1)
             continue
-        matrix = _averaging_matrix(op, size, count, x.dtype)
+        matrix = _averaging_matrix(op, size, count, x.dtype, transposed=axis != -2)
         if axis == -1:
-            x = op.MatMul(x, op.Transpose(matrix, perm=[1, 0]))
+            x = op.MatMul(x, matrix)
         elif axis == -2:
             x = op.MatMul(matrix, x)
         else:
             order = list(range(op.rank(x)))
             order[axis], order[-1] = order[-1], order[axis]
-            x = op.Transpose(op.MatMul(op.Transpose(x, perm=order), op.Transpose(matrix, perm=[1, 0])), perm=order)
+            x = op.Transpose(op.MatMul(op.Transpose(x, perm=order), matrix), perm=order)
     return x
 
 

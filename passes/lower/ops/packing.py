@@ -68,7 +68,7 @@ def _trailing(op: Emitter, x: ir.Value) -> list[int]:
     return [size for size in sizes if size is not None]
 
 
-@lowers("aten::_pack_padded_sequence", since=11)
+@lowers("aten::_pack_padded_sequence")
 def pack_padded_sequence(
     op: Emitter, x: ir.Value, lengths: ir.Value, *, batch_first: bool
 ) -> tuple[ir.Value, ir.Value]:
@@ -83,7 +83,7 @@ def pack_padded_sequence(
     return packed_like(op, Packed(x, lengths, real), x), batch_sizes
 
 
-@lowers("aten::_pad_packed_sequence", since=11)
+@lowers("aten::_pad_packed_sequence")
 def pad_packed_sequence(
     op: Emitter, data: ir.Value, batch_sizes: ir.Value, *, batch_first: bool, padding_value: Any, total_length: Any
 ) -> tuple[ir.Value, ir.Value]:

@@ -147,13 +147,13 @@ def _max_unpool(op: Emitter, x: ir.Value, positions: ir.Value, axes: int, output
     return op.Reshape(filled, op.i64(op.int_vector([*([0] * len(lead)), *output_size])))
 
 
-@lowers("aten::max_unpool2d", since=9)
+@lowers("aten::max_unpool2d")
 def max_unpool2d(op: Emitter, x: ir.Value, indices: ir.Value, *, output_size: Any) -> ir.Value:
     """Lower the partial inverse of two-dimensional max pooling."""
     return _max_unpool(op, x, indices, 2, output_size)
 
 
-@lowers("aten::max_unpool3d", since=9)
+@lowers("aten::max_unpool3d")
 def max_unpool3d(
     op: Emitter, x: ir.Value, indices: ir.Value, *, output_size: Any, stride: Any, padding: Any
 ) -> ir.Value:

@@ -79,6 +79,8 @@ def _unfolded(op: Emitter, y: ir.Value, lead: list[Any] | None) -> ir.Value:
 @lowers("aten::pixel_shuffle")
 def pixel_shuffle(op: Emitter, x: ir.Value, *, upscale_factor: int) -> ir.Value:
     """Lower channels laid out as finer pixels."""
+    if upscale_factor == 1:
+        return x
     images, lead = _as_images(op, x)
     return _unfolded(op, op.DepthToSpace(images, blocksize=upscale_factor, mode="CRD"), lead)
 
@@ -86,6 +88,8 @@ def pixel_shuffle(op: Emitter, x: ir.Value, *, upscale_factor: int) -> ir.Value:
 @lowers("aten::pixel_unshuffle")
 def pixel_unshuffle(op: Emitter, x: ir.Value, *, downscale_factor: int) -> ir.Value:
     """Lower pixels stacked as channels."""
+    if downscale_factor == 1:
+        return x
     images, lead = _as_images(op, x)
     return _unfolded(op, op.SpaceToDepth(images, blocksize=downscale_factor, mode="CRD"), lead)
 

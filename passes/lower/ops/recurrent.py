@@ -163,7 +163,12 @@ def _projected_direction(
     if cell is None:
         raise op.cannot("the cell size of a projected LSTM is only known at run time")
     size = cell // 4
-    step = op.body(("h_before", x.dtype, None), ("c_before", x.dtype, None), ("gates_of_input", x.dtype, None))
+    batch, width = x.shape[1], weights.w_hr.shape[0]
+    step = op.body(
+        ("h_before", x.dtype, [batch, width]),
+        ("c_before", x.dtype, [batch, size]),
+        ("gates_of_input", x.dtype, [batch, cell]),
+    )
     h_before, c_before, gates_of_input = step.inputs
     gates = step.Add(gates_of_input, step.MatMul(h_before, recurrent))
     i, f, g, o = (step.Slice(gates, step.i64([n * size]), step.i64([(n + 1) * size]), step.i64([-1])) for n in range(4))
@@ -179,8 +184,7 @@ def _projected_direction(
         outputs=3,
         **directions,
     )
-    time, batch, width = x.shape[0], x.shape[1], weights.w_hr.shape[0]
-    for made, dims in ((y, [time, batch, width]), (last_h, [batch, width]), (last_c, [batch, size])):
+    for made, dims in ((y, [x.shape[0], batch, width]), (last_h, [batch, width]), (last_c, [batch, size])):
         made.type, made.shape = ir.TensorType(x.dtype), ir.Shape(dims)
     return y, last_h, last_c
 

@@ -87,6 +87,40 @@ def roi_pool(
     return (op.MaxRoiPool(x, rois, pooled_shape=[height, width], spatial_scale=spatial_scale),)
 
 
+def _within_bins(op: Emitter, first: ir.Value, last: ir.Value, bins: int, size: Any) -> ir.Value:
+    """Return which positions of an axis belong to each bin of each region: regions x bins x positions."""
+    extent = op.Max(op.Add(op.Sub(last, first), 1.0), op.const(1, first.dtype))
+    width = op.Unsqueeze(op.Div(extent, float(bins)), [1])
+    bin_number = op.const(np.arange(bins), first.dtype)
+    origin = op.Unsqueeze(first, [1])
+    starts = op.Add(op.Floor(op.Mul(bin_number, width)), origin)
+    ends = op.Add(op.Ceil(op.Mul(op.Add(bin_number, 1.0), width)), origin)
+    place = op.cast(op.Range(op.i64(0), op.scalar(size), op.i64(1)), first.dtype)
+    return op.And(op.GreaterOrEqual(place, op.Unsqueeze(starts, [2])), op.Less(place, op.Unsqueeze(ends, [2])))
+
+
+@lowers("torchvision::roi_pool", since=22)
+def roi_pool_by_parts(
+    op: Emitter, x: ir.Value, rois: ir.Value, *, spatial_scale: float, pooled_height: Any, pooled_width: Any
+) -> tuple[ir.Value]:
+    """Lower maxima of regions axis by axis: onnxruntime has no kernel of MaxRoiPool from 22 on."""
+    height = op.static_number(pooled_height, "the height of the pooled regions")
+    width = op.static_number(pooled_width, "the width of the pooled regions")
+    boxes, image = _regions(op, rois)
+    sides = op.Floor(op.Add(op.Mul(boxes, spatial_scale), 0.5))
+    left, top, right, bottom = (op.Gather(sides, op.i64(index), axis=1) for index in range(4))
+    rows = _within_bins(op, top, bottom, height, op.size(x, 2))
+    columns = _within_bins(op, left, right, width, op.size(x, 3))
+    lowest = op.const(-np.inf, x.dtype)
+    pictures = op.Unsqueeze(op.Gather(x, image, axis=0), [2])
+    pooled = op.Where(op.Unsqueeze(rows, op.i64([1, 4])), pictures, lowest)
+    pooled = op.Unsqueeze(op.ReduceMax(pooled, op.i64([3]), keepdims=0), [3])
+    pooled = op.Where(op.Unsqueeze(columns, op.i64([1, 2])), pooled, lowest)
+    pooled = op.ReduceMax(pooled, op.i64([4]), keepdims=0)
+    # A bin outside of the image is zero.
+    return (op.Where(op.Equal(pooled, lowest), op.const(0, x.dtype), pooled),)
+
+
 @lowers("torchvision::ps_roi_align")
 def ps_roi_align(
     op: Emitter,

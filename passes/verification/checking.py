@@ -43,7 +43,8 @@ class Checker:
         samples: how many random inputs of the example's sizes are tried.
         sizes: whether dynamic axes are tried at other sizes.
         seed: of the random inputs.
-        weights: tensors to feed where the file takes weights as inputs, by input name.
+        weights: tensors to feed where the file takes weights as inputs, by input name; names of the model's
+            `state_dict` are known without.
         limits: conditions on sizes outside of which the file need not be right.
     """
 
@@ -74,7 +75,8 @@ class Checker:
         import torch
 
         examples = {item.name: item.tensor.detach().cpu() for item in self.arguments.inputs}
-        unknown = [name for name in session.inputs if name not in examples and name not in self.weights]
+        weights = self._weights(session, examples)
+        unknown = [name for name in session.inputs if name not in examples and name not in weights]
         if unknown:
             reason = f"the file has inputs that the call does not give: {', '.join(unknown)}"
             yield Check(name="example", status="failed", reason=reason)
@@ -84,9 +86,9 @@ class Checker:
         standing = axis_sizes(shapes, examples)
 
         def drawn(name: str, sizes: Mapping[str, int]) -> Check:
-            return self._check(session, name, draw(examples, shapes, sizes, generator), sizes)
+            return self._check(session, weights, name, draw(examples, shapes, sizes, generator), sizes)
 
-        yield self._check(session, "example", examples, standing)
+        yield self._check(session, weights, "example", examples, standing)
         if not examples:
             return
         for sample in range(self.samples):
@@ -120,8 +122,19 @@ class Checker:
                 together = dict.fromkeys(alike, other)
                 yield drawn(_listed(together), {**standing, **together})
 
+    def _weights(self, session: Session, examples: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a value for each input of the file that stands for a weight: as told, else by `state_dict` name."""
+        state: Callable[[], Mapping[str, torch.Tensor]] | None = getattr(self.arguments.model, "state_dict", None)
+        known = {**(state() if callable(state) else {}), **self.weights}
+        return {name: known[name] for name in session.inputs if name in known and name not in examples}
+
     def _check(
-        self, session: Session, name: str, inputs: Mapping[str, torch.Tensor], sizes: Mapping[str, int]
+        self,
+        session: Session,
+        weights: Mapping[str, torch.Tensor],
+        name: str,
+        inputs: Mapping[str, torch.Tensor],
+        sizes: Mapping[str, int],
     ) -> Check:
         tensors = [inputs[item.name].to(item.tensor.device) for item in self.arguments.inputs]
         try:
@@ -130,7 +143,7 @@ class Checker:
             # The model may refuse some sizes; what it refuses cannot be compared.
             refusal = f"PyTorch refuses these inputs: {type(error).__name__}: {_first_line(error)}"
             return Check(name=name, status="skipped", reason=refusal, sizes=dict(sizes))
-        feeds = {key: value for key, value in {**self.weights, **inputs}.items() if key in session.inputs}
+        feeds = {key: value for key, value in {**weights, **inputs}.items() if key in session.inputs}
         found: tuple[OutputError, ...] = ()
         reason: str | None
         try:

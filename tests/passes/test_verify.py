@@ -335,6 +335,14 @@ def test_weights_that_are_inputs_are_fed() -> None:
     assert work.need(Fact.VERIFIED).passed
 
 
+def test_weights_that_are_inputs_are_known_by_their_names_in_the_model(tmp_path: Path) -> None:
+    graph = """linear (float[n, 3] x, float[2, 3] weight, float[2] bias) => (float[n, 2] y) {
+        y = Gemm<transB=1>(x, weight, bias)
+    }"""
+    verification, _ = verified(tmp_path, graph, nn.Linear(3, 2), torch.randn(4, 3))
+    assert "passed" == verification.status
+
+
 # How outputs are compared ---------------------------------------------------------------------------------------------
 
 

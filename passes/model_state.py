@@ -46,6 +46,7 @@ class ModelState:
         self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._modules: list[torch.nn.Module] = []
+        self._path_of_tensor: dict[int, str] | None = None
         if not isinstance(model, torch.nn.Module):
             return
         for path, module in model.named_modules():
@@ -91,17 +92,22 @@ class ModelState:
 
     def named_tensor(self, tensor: torch.Tensor) -> str | None:
         """Return the path of a tensor that sits in a list, dict or set attribute, or in one of the slots."""
-        for slot in self.slots:
-            if slot.tensor is tensor:
-                return slot.path
-        for attributes, saved in self._attributes:
-            owner = next((module for module in self._modules if vars(module) is attributes), None)
-            prefix = self.paths[id(owner)] if owner is not None else ""
+        if self._path_of_tensor is None:
+            self._path_of_tensor = {}
+            for path, saved in self._held_elsewhere():
+                for key, member in _members(saved):
+                    if isinstance(member, torch.Tensor):
+                        self._path_of_tensor.setdefault(id(member), f"{path}.{key}")
+            for slot in self.slots:
+                self._path_of_tensor[id(slot.tensor)] = slot.path
+        return self._path_of_tensor.get(id(tensor))
+
+    def _held_elsewhere(self) -> Iterator[tuple[str, Any]]:
+        for module, (_, saved) in zip(self._modules, self._attributes, strict=True):
+            prefix = self.paths[id(module)]
             for key, value in saved.items():
-                found = _position(value, tensor)
-                if found is not None:
-                    return ".".join(part for part in (prefix, key, found) if part)
-        return None
+                if isinstance(value, (list, tuple, deque, dict)) and not key.startswith("_"):
+                    yield f"{prefix}.{key}" if prefix else key, value
 
     def restore(self) -> None:
         """Put back every attribute, every member of a container and every tensor."""
@@ -131,12 +137,9 @@ def _same_members(left: Any, right: Any) -> bool:
     return all(a is b for a, b in zip(left, right, strict=True))
 
 
-def _position(value: Any, tensor: torch.Tensor) -> str | None:
-    if isinstance(value, (list, tuple, deque)):
-        return next((str(index) for index, member in enumerate(value) if member is tensor), None)
-    if isinstance(value, dict):
-        return next((str(key) for key, member in value.items() if member is tensor), None)
-    return None
+def _members(container: Any) -> Iterator[tuple[str, Any]]:
+    pairs = container.items() if isinstance(container, dict) else enumerate(container)
+    return ((str(key), member) for key, member in pairs)
 
 
 @contextlib.contextmanager

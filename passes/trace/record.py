@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -38,7 +39,7 @@ def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
         CaptureError: the run needs values that are not known at capture.
     """
     start = time.perf_counter()
-    with preserved(arguments.model) as state:
+    with _no_collections(), preserved(arguments.model) as state:
         run = _Run(arguments, state)
         try:
             run.execute()
@@ -49,6 +50,18 @@ def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
             raise explanation from error
     capture = run.capture(time.perf_counter() - start)
     return run.model(), capture
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Hold Python's cyclic collector: it would walk the whole model again and again, and find nothing to free."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class _Run:

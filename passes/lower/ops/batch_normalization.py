@@ -8,8 +8,6 @@ where updated statistics are used they are computed beside the operator.
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
 import onnx_ir as ir

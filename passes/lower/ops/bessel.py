@@ -106,25 +106,25 @@ def _second_kind(op: Emitter, x: ir.Value, order: int) -> ir.Value:
 @lowers("aten::special_bessel_j0", "prims::bessel_j0")
 def bessel_j0(op: Emitter, x: ir.Value) -> ir.Value:
     """The Bessel function of the first kind of order zero."""
-    return _first_kind(op, *op.promote_float(x), 0)
+    return _first_kind(op, op.promote_float(x)[0], 0)
 
 
 @lowers("aten::special_bessel_j1", "prims::bessel_j1")
 def bessel_j1(op: Emitter, x: ir.Value) -> ir.Value:
     """The Bessel function of the first kind of order one."""
-    return _first_kind(op, *op.promote_float(x), 1)
+    return _first_kind(op, op.promote_float(x)[0], 1)
 
 
 @lowers("aten::special_bessel_y0")
 def bessel_y0(op: Emitter, x: ir.Value) -> ir.Value:
     """The Bessel function of the second kind of order zero."""
-    return _second_kind(op, *op.promote_float(x), 0)
+    return _second_kind(op, op.promote_float(x)[0], 0)
 
 
 @lowers("aten::special_bessel_y1")
 def bessel_y1(op: Emitter, x: ir.Value) -> ir.Value:
     """The Bessel function of the second kind of order one."""
-    return _second_kind(op, *op.promote_float(x), 1)
+    return _second_kind(op, op.promote_float(x)[0], 1)
 
 
 @lowers("aten::special_spherical_bessel_j0", "prims::spherical_bessel_j0")
@@ -171,46 +171,46 @@ def _modified_second(op: Emitter, x: ir.Value, order: int, *, scaled: bool) -> i
 @lowers("aten::i0", "aten::special_i0", "aten::special_modified_bessel_i0", "prims::bessel_i0")
 def i0(op: Emitter, x: ir.Value) -> ir.Value:
     """The modified Bessel function of the first kind of order zero."""
-    return _modified_first(op, *op.promote_float(x), 0, scaled=False)
+    return _modified_first(op, op.promote_float(x)[0], 0, scaled=False)
 
 
 @lowers("aten::special_i0e", "prims::bessel_i0e")
 def i0e(op: Emitter, x: ir.Value) -> ir.Value:
     """``exp(-|x|) * i0(x)``."""
-    return _modified_first(op, *op.promote_float(x), 0, scaled=True)
+    return _modified_first(op, op.promote_float(x)[0], 0, scaled=True)
 
 
 @lowers("aten::special_i1", "aten::special_modified_bessel_i1", "prims::bessel_i1")
 def i1(op: Emitter, x: ir.Value) -> ir.Value:
     """The modified Bessel function of the first kind of order one."""
-    return _modified_first(op, *op.promote_float(x), 1, scaled=False)
+    return _modified_first(op, op.promote_float(x)[0], 1, scaled=False)
 
 
 @lowers("aten::special_i1e", "prims::bessel_i1e")
 def i1e(op: Emitter, x: ir.Value) -> ir.Value:
     """``exp(-|x|) * i1(x)``."""
-    return _modified_first(op, *op.promote_float(x), 1, scaled=True)
+    return _modified_first(op, op.promote_float(x)[0], 1, scaled=True)
 
 
 @lowers("aten::special_modified_bessel_k0")
 def k0(op: Emitter, x: ir.Value) -> ir.Value:
     """The modified Bessel function of the second kind of order zero."""
-    return _modified_second(op, *op.promote_float(x), 0, scaled=False)
+    return _modified_second(op, op.promote_float(x)[0], 0, scaled=False)
 
 
 @lowers("aten::special_modified_bessel_k1")
 def k1(op: Emitter, x: ir.Value) -> ir.Value:
     """The modified Bessel function of the second kind of order one."""
-    return _modified_second(op, *op.promote_float(x), 1, scaled=False)
+    return _modified_second(op, op.promote_float(x)[0], 1, scaled=False)
 
 
 @lowers("aten::special_scaled_modified_bessel_k0")
 def scaled_k0(op: Emitter, x: ir.Value) -> ir.Value:
     """``exp(x) * k0(x)``."""
-    return _modified_second(op, *op.promote_float(x), 0, scaled=True)
+    return _modified_second(op, op.promote_float(x)[0], 0, scaled=True)
 
 
 @lowers("aten::special_scaled_modified_bessel_k1")
 def scaled_k1(op: Emitter, x: ir.Value) -> ir.Value:
     """``exp(x) * k1(x)``."""
-    return _modified_second(op, *op.promote_float(x), 1, scaled=True)
+    return _modified_second(op, op.promote_float(x)[0], 1, scaled=True)

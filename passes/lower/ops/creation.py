@@ -284,7 +284,7 @@ def eye(op: Emitter, *, n: Operand, m: Operand = None, dtype: Any = None) -> ir.
     wanted = op.result().dtype
     shape = op.int_vector([n, n if m is None else m])
     if isinstance(shape, list) and math.prod(shape) <= 4 * SMALL:
-        return op.const(np.eye(*shape), wanted)
+        return op.const(np.eye(shape[0], shape[1]), wanted)
     numbers = filled(op, shape, 0, ir.DataType.FLOAT)
     return op.EyeLike(numbers, dtype=wanted)
 

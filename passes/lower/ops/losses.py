@@ -115,8 +115,8 @@ def cosine_similarity(op: Emitter, x1: ir.Value, x2: ir.Value, *, dim: int = 1, 
 
 
 def _broadcast(op: Emitter, a: ir.Value, b: ir.Value) -> list[int]:
-    sizes = [op.sizes(value) for value in (a, b)]
-    if not all(isinstance(size, list) for size in sizes):
+    sizes = [size for size in (op.sizes(value) for value in (a, b)) if isinstance(size, list)]
+    if len(sizes) < 2:
         raise op.cannot("vectors of different ranks and unknown sizes cannot be compared")
     longest = max(sizes, key=len)
     other = min(sizes, key=len)

@@ -116,7 +116,7 @@ def count_nonzero(op: Emitter, x: ir.Value, *, dim: Dims = None) -> ir.Value:
 @lowers("aten::logsumexp", "aten::special_logsumexp")
 def logsumexp(op: Emitter, x: ir.Value, *, dim: Dims, keepdim: bool = False) -> ir.Value:
     """The logarithm of the sum of exponentials, which runtimes compute around the largest element."""
-    return reduce(op, "ReduceLogSumExp", *op.promote_float(x), dim, keepdim)
+    return reduce(op, "ReduceLogSumExp", op.promote_float(x)[0], dim, keepdim)
 
 
 @lowers("prims::sum")

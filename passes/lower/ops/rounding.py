@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
+import torch
 
+from ...dialect import torch_dtype
 from ..emitter import Emitter
 from ..registry import lowers
 from .arithmetic import is_float, truncated
@@ -62,7 +63,7 @@ def nan_to_num(
     """Numbers in place of NaN and of the infinities: zero and the limits of the dtype where none are given."""
     if not is_float(x) or x.dtype is None:
         return x
-    limits = ml_dtypes.finfo(x.dtype.numpy())
+    limits = torch.finfo(torch_dtype(x.dtype))
     number = op.Where(op.IsNaN(x), 0.0 if nan is None else nan, x)
     if posinf is None and neginf is None:
         return op.Clip(number, float(limits.min), float(limits.max))

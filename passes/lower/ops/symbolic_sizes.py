@@ -43,7 +43,7 @@ def _pair(op: Emitter, a: Operand, b: Operand) -> tuple[ir.Value, ir.Value]:
 
 def _float(op: Emitter, x: Operand) -> ir.Value:
     floating = isinstance(x, ir.Value) and x.dtype is not None and x.dtype.is_floating_point()
-    return _vector(op, x, x.dtype if floating else ir.DataType.FLOAT)  # type: ignore[union-attr, arg-type]
+    return _vector(op, x, x.dtype if floating else ir.DataType.FLOAT)
 
 
 def _is_integer(x: ir.Value) -> bool:

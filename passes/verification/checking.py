@@ -97,10 +97,15 @@ class Checker:
             return
         agreed: dict[str, int] = {}
         for axis, size in standing.items():
+            checks = []
             for check in self._axis_checks(axis, size, standing, drawn):
                 yield check
-                if check.status == "passed":
-                    agreed[axis] = check.sizes[axis]
+                checks.append(check)
+            sizes = [check.sizes[axis] for check in checks if check.status == "passed"]
+            # Different sizes for different axes, where there is a choice: equal ones would hide an exchange of axes.
+            fresh = [size for size in sizes if size not in agreed.values()]
+            if sizes:
+                agreed[axis] = (fresh or sizes)[-1]
         if len(agreed) > 1:
             yield drawn(f"all axes: {_listed(agreed)}", {**standing, **agreed})
 

@@ -12,6 +12,7 @@ from ..pipeline.errors import UnsupportedOperators
 from ..pipeline.note import Note
 from ..pipeline.origin import origin_of
 from ..pipeline.work import Target
+from .control_flow import is_control_flow, is_sequence_operator
 from .decompose import NotDecomposed, decomposed
 from .dialect import is_dialect_list
 from .lower.emitter import Emitter
@@ -30,8 +31,8 @@ _DEEPEST = 6
 
 
 def leftovers(graph: ir.Graph) -> list[ir.Node]:
-    """Return the nodes that lowering left, in graph order."""
-    return [node for node in graph if WHY_LEFT in node.meta]
+    """Return the nodes that lowering left, in graph order, those in the bodies of control flow included."""
+    return [node for node in ir.traversal.RecursiveGraphIterator(graph) if WHY_LEFT in node.meta]
 
 
 def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, decompose: bool) -> None:
@@ -46,17 +47,19 @@ def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, dec
         return
     session = Session(target.opset, target.custom_opsets, graph)
     if decompose:
-        left = [node for node in left if not _expanded(graph, node, session, note)]
+        left = [node for node in left if not _expanded(node, session, note)]
     if not left:
         return
-    if export_type == "onnx":
-        raise _report(left, target)
+    bound = [node for node in left if is_control_flow(node) or is_sequence_operator(node)]
+    if export_type == "onnx" or bound:
+        # What carries bodies or sequences means something in this dialect only: it cannot be kept as one operator.
+        raise _report(left if export_type == "onnx" else bound, target)
     for node in left:
         if export_type == "fallthrough":
-            _keep(graph, node)
+            _keep(node, graph)
             note.count("kept as custom operators")
         else:
-            _write_aten(graph, node)
+            _write_aten(node, graph)
             note.count("written as ATen")
         note.decided(f"kept {_name(node)}", node.meta.pop(WHY_LEFT), node)
 
@@ -73,8 +76,9 @@ class _Stuck(Exception):
     """A part of a decomposition has neither a lowering nor a decomposition."""
 
 
-def _expanded(graph: ir.Graph, node: ir.Node, session: Session, note: Note) -> bool:
+def _expanded(node: ir.Node, session: Session, note: Note) -> bool:
     """Replace a node by its lowered decomposition; says whether that left nothing in the ATen dialect."""
+    graph = _graph_of(node)
     try:
         made, results = _lowered_parts(node, session, _DEEPEST)
     except NotDecomposed as reason:
@@ -110,6 +114,8 @@ def _expanded(graph: ir.Graph, node: ir.Node, session: Session, note: Note) -> b
 
 def _lowered_parts(node: ir.Node, session: Session, depth: int) -> tuple[list[ir.Node], list[ir.Value | None]]:
     """Return the lowered nodes of a node's decomposition and what its outputs become; parts may be expanded again."""
+    if is_control_flow(node) or is_sequence_operator(node):
+        raise NotDecomposed("control flow has no decomposition")
     parts = decomposed(node, session)
     made: list[ir.Node] = []
     try:
@@ -135,6 +141,12 @@ def _lowered_parts(node: ir.Node, session: Session, depth: int) -> tuple[list[ir
         discard(parts.nodes)
 
 
+def _graph_of(node: ir.Node) -> ir.Graph:
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    return graph
+
+
 def _remove(graph: ir.Graph, node: ir.Node) -> None:
     lists = [value.producer() for value in node.inputs if value is not None and is_dialect_list(value.producer())]
     graph.remove(node, safe=True)
@@ -150,7 +162,8 @@ def _stated_attributes(node: ir.Node) -> list[ir.Attr]:
     return [attribute for attribute in node.attributes.values() if attribute.type != ir.AttributeType.UNDEFINED]
 
 
-def _replace(graph: ir.Graph, node: ir.Node, domain: str, op_type: str, attributes: Iterable[ir.Attr]) -> None:
+def _replace(node: ir.Node, root: ir.Graph, domain: str, op_type: str, attributes: Iterable[ir.Attr]) -> None:
+    graph = _graph_of(node)
     made = ir.Node(domain, op_type, node.inputs, attributes, num_outputs=len(node.outputs))
     made.meta.update(node.meta)
     made.meta.pop(WHY_LEFT, None)
@@ -159,22 +172,22 @@ def _replace(graph: ir.Graph, node: ir.Node, domain: str, op_type: str, attribut
     graph.insert_before(node, made)
     ir.convenience.replace_all_uses_with(node.outputs, made.outputs, replace_graph_outputs=True)
     graph.remove(node, safe=True)
-    graph.opset_imports.setdefault(domain, CUSTOM_VERSION)
+    root.opset_imports.setdefault(domain, CUSTOM_VERSION)
     for value in made.inputs:
         built = value.producer() if value is not None else None
         if is_dialect_list(built) and built is not None:
-            graph.opset_imports.setdefault(built.domain, CUSTOM_VERSION)
+            root.opset_imports.setdefault(built.domain, CUSTOM_VERSION)
 
 
-def _keep(graph: ir.Graph, node: ir.Node) -> None:
+def _keep(node: ir.Node, root: ir.Graph) -> None:
     """Keep a node as a custom operator of its own domain, its overload as an attribute."""
     attributes = _stated_attributes(node)
     if node.overload:
         attributes.append(ir.AttrString("overload_name", node.overload))
-    _replace(graph, node, node.domain, node.op_type, attributes)
+    _replace(node, root, node.domain, node.op_type, attributes)
 
 
-def _write_aten(graph: ir.Graph, node: ir.Node) -> None:
+def _write_aten(node: ir.Node, root: ir.Graph) -> None:
     """Write a node as ``org.pytorch.aten::ATen``, the operator and its overload as attributes."""
     operator = node.op_type if node.domain == "aten" else f"{node.domain}::{node.op_type}"
     attributes = [
@@ -182,7 +195,7 @@ def _write_aten(graph: ir.Graph, node: ir.Node) -> None:
         ir.AttrString("overload_name", node.overload),
         *_stated_attributes(node),
     ]
-    _replace(graph, node, ATEN_DOMAIN, "ATen", attributes)
+    _replace(node, root, ATEN_DOMAIN, "ATen", attributes)
 
 
 # ---- the report ------------------------------------------------------------------------------------------------------

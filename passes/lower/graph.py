@@ -15,7 +15,10 @@ from ...pipeline.errors import InternalError, LadingError
 from ...pipeline.note import Note
 from ...pipeline.origin import origin_of
 from ...pipeline.work import Target
-from ..dialect import Bound, OperatorSchema, bind, find_overload, is_dialect_list, list_items, schema_of
+from ..control_flow import is_control_flow, is_sequence_operator
+from ..dialect import Bound, OperatorSchema, bind, find_overload, is_dialect_list, schema_of
+from .control_flow import lower_control_flow, lower_sequence_operator
+from .complex_pairs import PREFIX, carry_mark, pair_up, touches_complex
 from .emitter import Described, Emitter
 from .inexpressible import Inexpressible
 from .registry import Entry, find_lowering
@@ -141,8 +144,10 @@ def _described(node: ir.Node) -> list[Described]:
     ]
 
 
-def lower_node(session: Session, node: ir.Node) -> tuple[list[ir.Node], list[ir.Value | None]]:
-    """Lower one node of the ATen dialect.
+def lower_node(
+    session: Session, node: ir.Node, note: Note | None = None
+) -> tuple[list[ir.Node], list[ir.Value | None]]:
+    """Lower one node of the ATen dialect; what its bodies leave in place is written on `note`.
 
     Returns:
         The ONNX nodes in order, and the value that each output of the node becomes (``None``: an output without uses).
@@ -150,6 +155,16 @@ def lower_node(session: Session, node: ir.Node) -> tuple[list[ir.Node], list[ir.
     Raises:
         Inexpressible: the node cannot be lowered at the session's opset; no trace of the attempt is left.
     """
+    if is_control_flow(node):
+        pad = Note() if note is None else note
+        return lower_control_flow(
+            session,
+            node,
+            walk=lambda nodes: lower_nodes(session, nodes, pad),
+            close=lambda outputs, nodes: outputs_of(session, outputs, nodes),
+        )
+    if is_sequence_operator(node):
+        return lower_sequence_operator(session, node)
     try:
         bound = _bound_to_lowered(session, node)
     except LookupError as error:
@@ -157,7 +172,8 @@ def lower_node(session: Session, node: ir.Node) -> tuple[list[ir.Node], list[ir.
     schema = bound.schema
     if schema.returns_tensors and session.leaves(schema.full_name):
         raise Inexpressible("the recipe leaves it in place")
-    entry = find_lowering(schema.qualified_name, schema.overload, session.opset)
+    name = PREFIX + schema.qualified_name if touches_complex(node) else schema.qualified_name
+    entry = find_lowering(name, schema.overload, session.opset)
     if entry is None:
         raise Inexpressible(f"it has no lowering at opset {session.opset}")
     nodes: list[ir.Node] = []
@@ -205,6 +221,7 @@ def _settled(
             # Only what was made here is described anew: an input that is handed on keeps its own names.
             if any(value.producer() is made for made in nodes):
                 value.shape = output.shape
+        carry_mark(output, value)
         settled.append(value)
     return settled
 
@@ -241,13 +258,15 @@ def _cloned_leftover(session: Session, node: ir.Node) -> list[ir.Node]:
 
 
 def _fresh(value: ir.Value) -> ir.Value:
-    return ir.Value(
+    fresh = ir.Value(
         name=value.name,
         shape=value.shape,
         type=value.type,
         const_value=value.const_value,
         metadata_props=dict(value.metadata_props),
     )
+    carry_mark(value, fresh)
+    return fresh
 
 
 def lower_nodes(session: Session, nodes: Sequence[ir.Node], note: Note) -> list[ir.Node]:
@@ -257,7 +276,7 @@ def lower_nodes(session: Session, nodes: Sequence[ir.Node], note: Note) -> list[
         if is_dialect_list(node):
             continue
         try:
-            new_nodes, results = lower_node(session, node)
+            new_nodes, results = lower_node(session, node, note)
         except Inexpressible as reason:
             leftover = _cloned_leftover(session, node)
             leftover[-1].meta[WHY_LEFT] = reason.why
@@ -299,6 +318,7 @@ def lower_model(
 ) -> ir.Model:
     """Return the model with its graph lowered to the target; the given model is not to be used any more."""
     old = model.graph
+    pair_up(old)
     inputs = [_fresh(value) for value in old.inputs]
     initializers = [_fresh(value) for value in old.initializers.values()]
     graph = ir.Graph(

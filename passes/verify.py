@@ -88,6 +88,8 @@ def _record(verification: Verification, note: Note) -> None:
             check=check.name,
             **{key: value for key, value in check.to_dict().items() if key in ("sizes", "absolute", "relative")},
         )
+    for axis in verification.unchecked_axes() if not verification.of_status("failed") else ():
+        note.warned("a dynamic axis could only be checked at the example's size", axis=axis)
     if verification.instead:
         note.warned("the file was not run by onnxruntime", runtime=verification.runtime, why=verification.instead)
     if verification.status == "skipped":

@@ -99,6 +99,18 @@ class Verification:
         """Whether some checks passed and none failed."""
         return self.status == "passed"
 
+    def unchecked_axes(self) -> tuple[str, ...]:
+        """Return the axes that were tried at other sizes than the example's and passed at none of them."""
+        if not self.checks:
+            return ()
+        example = self.checks[0].sizes
+        tried: dict[str, bool] = {}
+        for check in self.checks:
+            for axis, size in check.sizes.items():
+                if size != example.get(axis):
+                    tried[axis] = tried.get(axis, False) or check.status == "passed"
+        return tuple(axis for axis, passed in tried.items() if not passed)
+
     def summary(self) -> str:
         """Return one line: how many checks passed, failed and were skipped, and the worst error."""
         counts = [f"{len(self.of_status(s))} {s}" for s in ("passed", "failed", "skipped") if self.of_status(s)]

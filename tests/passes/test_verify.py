@@ -251,6 +251,15 @@ def test_skipping_everything_is_warned_of(tmp_path: Path) -> None:
     assert ["nothing was verified"] == [warning.message for warning in note.warnings]
 
 
+def test_an_axis_that_passed_at_no_other_size_is_warned_of(tmp_path: Path) -> None:
+    def only_two(x: Tensor) -> Tensor:
+        assert len(x) == 2, "two rows, please"
+        return x + x
+
+    verification, note = verified(tmp_path, DOUBLE, only_two, torch.randn(2, 3))
+    assert ("passed", [{"axis": "batch"}]) == (verification.status, [warning.details for warning in note.warnings])
+
+
 # What runs the file ---------------------------------------------------------------------------------------------------
 
 

@@ -558,7 +558,7 @@ def _linspace(rec: Recorder, start: Any, end: Any, steps: Any, *, dtype: Any = N
     if not isinstance(start, (int, float)) or not isinstance(end, (int, float)):
         return NOT_KEPT
     # As PyTorch computes it: the first half counts from the start, the second from the end.
-    index = torch.arange(steps, dtype=kind, **other)
+    index = torch.arange(0, steps, dtype=kind, **other)
     step = (end - start) / torch.sym_max(steps - 1, 1)
     return torch.where(index < steps // 2, start + index * step, end - (steps - 1 - index) * step)
 

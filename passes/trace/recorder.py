@@ -171,7 +171,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         if held is not None and held[1] is not None:
             return held[1]
         if isinstance(item, _SYMBOLIC):
-            return self.arithmetic.value(self.axes.replace(item.node.expr))
+            expression = self.axes.replace(item.node.expr)
+            if expression.is_number:  # a size that has turned out to be fixed
+                return self.number(int(expression) if expression.is_integer else float(expression))
+            return self.arithmetic.value(expression)
         if held is not None:
             return self._make_weight(item)
         if isinstance(item, _NUMBERS):

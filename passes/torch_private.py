@@ -20,12 +20,16 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch", "_enable_functionalization"),
     ("torch", "_from_functional_tensor"),
     ("torch", "_is_functional_tensor"),
+    ("torch", "_functionalize_commit_update"),
+    ("torch", "_functionalize_replace"),
     ("torch", "_sync"),
     ("torch", "_to_functional_tensor"),
     ("torch._C", "DispatchKey.Functionalize"),
     ("torch._C", "DispatchKeySet"),
     ("torch._C", "_ExcludeDispatchKeyGuard"),
     ("torch._C", "_VariableFunctions.lstm"),
+    ("torch._C", "ScriptModule"),
+    ("torch._C", "ScriptObject"),
     ("torch._C", "_is_any_autocast_enabled"),
     ("torch._C", "_functorch.peek_interpreter_stack"),
     ("torch._C", "_nn.linear"),
@@ -44,10 +48,14 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.fx.experimental.symbolic_shapes", "DimDynamic.DYNAMIC"),
     ("torch.fx.experimental.symbolic_shapes", "GuardOnDataDependentSymNode"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv._refine_ranges"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv._maybe_evaluate_static"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_symbol"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_symintnode"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.evaluate_expr"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.replace"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_unbacked_symint"),
+    ("torch.fx.experimental.symbolic_shapes", "_constrain_range_for_size"),
+    ("torch.jit._state", "_python_cu"),
     ("torch.nn.modules.transformer", "_detect_is_causal_mask"),
     ("torch.onnx._internal.exporter._flags", "_is_onnx_exporting"),
     ("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS.in_onnx_export"),
@@ -146,6 +154,12 @@ def unwrap_functional(tensor: torch.Tensor) -> torch.Tensor:
     return _inner(tensor)
 
 
+def replace_functional(tensor: torch.Tensor, inner: torch.Tensor) -> None:
+    """Let a functional tensor hold another one, and let its base and its views know."""
+    torch._functionalize_replace(tensor, inner)
+    torch._functionalize_commit_update(tensor)
+
+
 def beneath_modes() -> Any:
     """Return a context in which operators reach neither functionalization nor a dispatch mode."""
     return torch._C._ExcludeDispatchKeyGuard(_BENEATH)
@@ -190,7 +204,7 @@ def announced_export() -> Iterator[None]:
 @contextlib.contextmanager
 def announced_onnx_export() -> Iterator[None]:
     """Let `torch.onnx.is_in_onnx_export` answer yes for a while."""
-    exporting = importlib.import_module("torch.onnx._internal.exporter._flags")
+    exporting: Any = importlib.import_module("torch.onnx._internal.exporter._flags")
     onnx_globals = find("torch.onnx._internal.torchscript_exporter._globals", "GLOBALS")
     before = exporting._is_onnx_exporting, onnx_globals.in_onnx_export
     exporting._is_onnx_exporting = True
@@ -283,3 +297,40 @@ def range_limits(symbol: Any, bounds: Any) -> list[Any]:
     if bounds.upper != infinite and bounds.upper.is_finite:
         limits.append(symbol <= bounds.upper)
     return limits
+
+
+# ---- symbolic integers -----------------------------------------------------------------------------------------------
+
+
+def unbacked_integer(shape_env: Any, *, size: bool) -> torch.SymInt:
+    """Return a symbolic integer of which nothing is known, or only that it is not negative."""
+    made: torch.SymInt = shape_env.create_unbacked_symint()
+    if size:
+        find("torch.fx.experimental.symbolic_shapes", "_constrain_range_for_size")(made)
+    return made
+
+
+# ---- TorchScript -----------------------------------------------------------------------------------------------------
+
+
+def is_script_object(value: Any) -> bool:
+    """Whether a value is a TorchScript module or object, in C++ or in its Python clothes."""
+    return isinstance(value, (torch._C.ScriptModule, torch._C.ScriptObject, torch.jit.ScriptModule))
+
+
+def script_type_name(handle: Any) -> str:
+    """Return the qualified name of a TorchScript object's type."""
+    return str(handle._type().annotation_str)
+
+
+def script_function_graph(name: str) -> Any:
+    """Return the graph of a TorchScript function of this process by its qualified name, or None."""
+    function = find("torch.jit._state", "_python_cu").find_function(name)
+    return None if function is None else function.graph
+
+
+def script_class_method(class_name: str, method: str) -> Any:
+    """Return the graph of a method of a TorchScript class by the qualified name of the class, or None."""
+    unit = find("torch.jit._state", "_python_cu")
+    function = unit.find_function(f"{class_name}.{method}")
+    return None if function is None else function.graph

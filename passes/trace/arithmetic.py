@@ -80,6 +80,18 @@ class Arithmetic:
         """Whether a symbol can be read from somewhere."""
         return symbol in self._readers or symbol in self._values
 
+    def tell_line(self, line: Callable[[], str]) -> None:
+        """Take the user's line for errors from elsewhere."""
+        self._line = line
+
+    def tables(self) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """Return copies of what is known so far, to go back to with `go_back`."""
+        return dict(self._values), dict(self._readers)
+
+    def go_back(self, tables: tuple[dict[Any, Any], dict[Any, Any]]) -> None:
+        """Forget every value but those of `tables`: what a body computes is not seen around it."""
+        self._values, self._readers = tables
+
     def read_from(self, symbol: sympy.Symbol, tensor: ir.Value, axis: int) -> None:
         """Let a symbol be read as the size of `tensor` along `axis`; the first such place wins."""
         if symbol not in self._readers:

@@ -30,12 +30,14 @@ class Guard:
         outcome: the answer, which the graph relies on.
         source: "path.py:line" of the user's code that was running.
         by_user: the user's own Python asked (an `if`, an `int()`), not an operator of PyTorch's.
+        declared: nothing asked; the user has said that it is so, as by the range of a `Dim`.
     """
 
     condition: str
     outcome: bool | int | float
     source: str
     by_user: bool
+    declared: bool = False
 
 
 @attrs.frozen
@@ -60,6 +62,7 @@ class Capture:
         tied: further `state_dict` names of a parameter or buffer, by initializer name.
         dropped_outputs: members of the result that are no tensors and no numbers, path to type name.
         axes: the names of the dynamic axes and the size that each had in the example.
+        decisions: what else was settled at capture (an assertion taken to hold, a warning left out): what, why, where.
         seconds: how long capture took.
     """
 
@@ -72,5 +75,6 @@ class Capture:
     tied: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     dropped_outputs: dict[str, str] = attrs.field(factory=dict)
     axes: dict[str, int] = attrs.field(factory=dict)
+    decisions: tuple[tuple[str, str, str], ...] = ()
     seconds: float = 0.0
     details: dict[str, Any] = attrs.field(factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import onnx_ir as ir
 import torch
 from lading.passes import structure, torch_private
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 _NUMBERS = (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
+@attrs.frozen(eq=False)
+class GraphSequence:
+    """A result that is a list of tensors of which only the run knows the length: a sequence of the graph."""
+
+    value: ir.Value
+
+
 def result_leaves(result: Any) -> tuple[list[tuple[str, Any]], dict[str, str]]:
     """Split a model's result into what can be an output (tensors and numbers) and the rest, path to type name.
 
@@ -25,7 +33,7 @@ def result_leaves(result: Any) -> tuple[list[tuple[str, Any]], dict[str, str]]:
     kept: list[tuple[str, Any]] = []
     dropped: dict[str, str] = {}
     for path, leaf in structure.leaves(result):
-        if isinstance(leaf, (torch.Tensor, *_NUMBERS)):
+        if isinstance(leaf, (torch.Tensor, GraphSequence, *_NUMBERS)):
             kept.append((path, leaf))
         elif leaf is not None:
             dropped[path] = type(leaf).__name__
@@ -55,6 +63,8 @@ class Outputs:
 
     @staticmethod
     def _value(leaf: Any, recorder: Recorder) -> ir.Value:
+        if isinstance(leaf, GraphSequence):
+            return leaf.value
         if isinstance(leaf, torch.Tensor):
             return recorder.value_of(
                 torch_private.unwrap_functional(leaf) if torch_private.is_functional(leaf) else leaf

@@ -40,7 +40,7 @@ def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
     """
     start = time.perf_counter()
     with _no_collections(), preserved(arguments.model) as state:
-        run = _Run(arguments, state)
+        run = Run(arguments, state)
         try:
             run.execute()
         except Exception as error:
@@ -64,7 +64,7 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-class _Run:
+class Run:
     """One recording: the fake tensors that stand for the model's own, and the graph that grows."""
 
     def __init__(self, arguments: Arguments, state: ModelState) -> None:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -122,6 +123,14 @@ def type_of(dtype: torch.dtype) -> ir.TensorType:
     if known is None:
         known = _TYPES[dtype] = ir.TensorType(dialect.onnx_dtype(dtype))
     return known
+
+
+class Body:
+    """The nodes of the body of a control-flow operator, and the symbolic numbers that it sees."""
+
+    def __init__(self, nodes: list[ir.Node], tables: tuple[dict[Any, Any], dict[Any, Any]]) -> None:
+        self.nodes = nodes
+        self.tables = tables
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[misc]
@@ -333,6 +342,50 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             self._quiet -= 1
         self.write(overload, inner, {}, _unwrapped(results))
         return results
+
+    # ---- bodies of control flow --------------------------------------------------------------------------------------
+
+    def open_body(self) -> Body:
+        """Return an empty body, which sees what the graph around it has made so far."""
+        return Body([], self.arithmetic.tables())
+
+    @contextlib.contextmanager
+    def inside(self, body: Body) -> Iterator[None]:
+        """Write into a body while the context is open; a body may be opened again to go on."""
+        around = Body(self.nodes, self.arithmetic.tables())
+        self.nodes = body.nodes
+        self.arithmetic.go_back(body.tables)
+        try:
+            yield
+        finally:
+            body.tables = self.arithmetic.tables()
+            self.nodes = around.nodes
+            self.arithmetic.go_back(around.tables)
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Write nothing down while the context is open."""
+        self._quiet += 1
+        try:
+            yield
+        finally:
+            self._quiet -= 1
+
+    def new_tensor(self, shape: Sequence[Any], dtype: torch.dtype) -> torch.Tensor:
+        """Return a tensor that no operator has made, as the user's code is to see it."""
+        with torch_private.beneath_modes():
+            meta = torch.empty(list(shape), dtype=dtype, device="meta")
+            made = FakeTensor(self.fake, meta, torch.device("cpu"))
+        return torch_private.wrap_functional(made)
+
+    def new_result(self, tensor: torch.Tensor) -> ir.Value:
+        """Return a new value for a fake tensor that a node which is not an operator's gives."""
+        return self._result(tensor)
+
+    def append(self, node: ir.Node) -> None:
+        """Append a node that is not an operator's, with the place that runs now as its origin."""
+        self._origin = self.places.origin()
+        self._append(node)
 
     # ---- dispatch ----------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _STRATEGIES = {
     "record": "lading.passes.trace.record:record",
     "export": "lading.passes.trace.exported.program:export",
+    "script": "lading.passes.trace.script.strategy:script",
+    "jit-trace": "lading.passes.trace.script.strategy:jit_trace",
 }
 
 NAMES = ("auto", *_STRATEGIES)
@@ -40,7 +42,15 @@ def for_arguments(arguments: Arguments) -> tuple[str, ...]:
     """Return the strategies that "auto" tries, in order, given the kind of model."""
     if arguments.program is not None:
         return ("export",)
+    if _is_script(arguments.model):
+        return ("script",)
     return ("record", "export")
+
+
+def _is_script(model: Any) -> bool:
+    import torch
+
+    return isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction))
 
 
 def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir.Model, Capture]:

@@ -14,10 +14,12 @@ from typing import Any
 
 import sympy
 import torch
-from lading.passes.torch_private import ConstantSource, DimDynamic, ShapeEnv
+from lading.passes.torch_private import ConstantSource, DimDynamic, GuardOnDataDependentSymNode, ShapeEnv
 from lading.passes.trace.capture import Guard, Specialisation
 from lading.passes.trace.sources import asked_by_user
 from sympy.printing.str import StrPrinter
+from torch.utils._sympy.numbers import int_oo
+from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 _NOTHING = object()
 
@@ -91,6 +93,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         sizes: the example's size of each axis, by the user's name.
         line: tells the user's line that runs now.
         operator: the ATen operator that is computing shapes now, or None.
+        presume: answers what an operator asks of a size that only the run knows; None lets it fail.
     """
 
     def __init__(self) -> None:
@@ -98,6 +101,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         self.sizes: dict[str, int] = {}
         self.line: Callable[[], str] = lambda: ""
         self.operator: Any = None
+        self.presume: Callable[[sympy.Basic], sympy.Basic] | None = None
         self._symbol_of: dict[str, sympy.Symbol] = {}
         self._name_of: dict[sympy.Symbol, str] = {}
         self._printer = _Printer(self._name_of)
@@ -146,9 +150,14 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         if answer is not _NOTHING:
             return answer
         replaced, guards = len(self.replacements), len(self.guards)
-        answer = super().evaluate_expr(
-            orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec=forcing_spec
-        )
+        try:
+            answer = super().evaluate_expr(
+                orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec=forcing_spec
+            )
+        except GuardOnDataDependentSymNode:
+            if self.presume is None:
+                raise
+            answer = self.presume(orig_expr)
         self._answers[key] = answer
         if not orig_expr.free_symbols:
             return answer
@@ -159,6 +168,28 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         if len(self.replacements) != replaced:
             self._note_fixed(orig_expr, self.line())
         return answer
+
+    def guess(self, symbol: sympy.Symbol, otherwise: int) -> int:
+        """Return the size of an axis in the example, and `otherwise` for a size that only the run knows."""
+        return self.sizes.get(self._name_of.get(symbol, ""), otherwise)
+
+    def settled(self, question: sympy.Basic) -> bool | None:
+        """Return what a question on sizes answers for all sizes, None where that depends on them.
+
+        An answer that holds only because a free axis is taken to be 2 or more is kept as a decision of the user's code.
+        """
+        if not question.free_symbols:
+            return bool(question)
+        answer = self._maybe_evaluate_static(question)
+        if answer is None:
+            return None
+        free = {symbol: ValueRanges(0, int_oo) for symbol in question.free_symbols if symbol in self._name_of}
+        others = {s: self.var_to_range.get(s, ValueRanges.unknown()) for s in question.free_symbols if s not in free}
+        if free and not bound_sympy(question, {**free, **others}).is_singleton():
+            decision = (question, answer, self.line(), True)
+            if decision not in self._asked:
+                self._asked.append(decision)
+        return bool(answer)
 
     def _refine_ranges(self, expr: Any) -> None:
         # A hint below 2 lies outside of its symbol's range on purpose, which PyTorch checks when it narrows a range.

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops in TorchScript: run iteration by iteration where conditions are known, written as `prim::Loop` where not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import onnx_ir as ir
+import torch
+from lading.passes import torch_private
+from lading.passes.control_flow import BOOL, INT, body_graph, forget, loop_node
+from lading.passes.trace.script import lists
+from lading.passes.trace.script.branches import Changes, close_outputs, prune
+from lading.passes.trace.script.numbers import DTYPES, as_tensor, is_number, kind_of, new_integer, value_of
+from lading.passes.trace.script.plans import (
+    AppendOnly,
+    CarryTensor,
+    Keep,
+    KeepState,
+    Plan,
+    Slots,
+    TypeChanges,
+    chain_plan,
+    outer_dims,
+    stack_plan,
+    state_plan,
+)
+from lading.passes.trace.script.programs import Program, Step
+from lading.passes.trace.script.snapshots import Snapshot, rebind
+from lading.passes.trace.script.tables import primitive
+from lading.passes.trace.script.values import Appended, Items, List, ListRead, NotUniform, Raised, Stack, plain_number
+
+if TYPE_CHECKING:
+    from lading.passes.trace.script.interpreter import Interpreter
+
+UNROLLED = 256
+"""Iterations up to which a loop of known length is written out."""
+
+_ENDLESS = 2**63 - 1
+_STEPS_WITHOUT_END = 100_000
+_TRIALS = 40
+
+
+@primitive("Loop")
+def run_loop(interpreter: Interpreter, step: Step, trip_count: Any, condition: Any, *carried: Any) -> Any:
+    """Run or write a loop."""
+    values = list(carried)
+    program = step.blocks[0]
+    done = 0
+    while True:
+        settled = interpreter.decide(condition)
+        if settled is False or (isinstance(trip_count, int) and done >= trip_count):
+            return values[0] if len(values) == 1 else values
+        if settled is None or not isinstance(trip_count, int) or UNROLLED < trip_count - done < _ENDLESS - UNROLLED:
+            loop = DynamicLoop(interpreter, program, trip_count, condition, done, values)
+            if loop.capture():
+                results = loop.results
+                return results[0] if len(results) == 1 else results
+            interpreter.decided("first iteration written apart", loop.why_apart)
+        elif done > _STEPS_WITHOUT_END:
+            raise interpreter.cannot("a loop does not end on the example")
+        condition, *values = _iteration(interpreter, program, done, values)
+        done += 1
+
+
+def _iteration(interpreter: Interpreter, program: Program, index: Any, values: Sequence[Any]) -> list[Any]:
+    interpreter.bind(program.inputs, [index, *values])
+    interpreter.run(program)
+    return interpreter.values(program.outputs)
+
+
+@attrs.define(eq=False)
+class _ListPlan:
+    subject: List
+    initial: Any
+    plan: Plan
+    read: bool = False
+    """Whether the loop does more than append."""
+    uniform: bool = True
+
+
+@attrs.define(eq=False)
+class _Trial:
+    """One run of the body under the plans of the moment."""
+
+    slots: Slots
+    index: ir.Value
+    inside: list[Any] = attrs.field(factory=list)
+    tensors: dict[int, torch.Tensor] = attrs.field(factory=dict)
+    states: dict[int, Any] = attrs.field(factory=dict)
+    attributes: dict[tuple[int, str], Any] = attrs.field(factory=dict)
+    condition: Any = None
+    values: list[Any] = attrs.field(factory=list)
+    stacked: list[tuple[_ListPlan, Stack, int]] = attrs.field(factory=list)
+    outputs: list[ir.Value] = attrs.field(factory=list)
+
+
+class DynamicLoop:
+    """One loop that only the run can count."""
+
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        program: Program,
+        trip_count: Any,
+        condition: Any,
+        start: int,
+        values: list[Any],
+    ) -> None:
+        self.interpreter = interpreter
+        self.recorder = interpreter.recorder
+        self.program = program
+        endless = isinstance(trip_count, int) and trip_count >= _ENDLESS - UNROLLED
+        self.trip_count = None if endless else plain_number(trip_count - start)
+        self.condition = condition
+        self.start = start
+        self.initial = values
+        self.plans: list[Plan] = [Keep() for _ in values]
+        self.tensors: dict[int, tuple[torch.Tensor, torch.Tensor, CarryTensor]] = {}
+        self.lists: dict[int, _ListPlan] = {}
+        self.attributes: dict[tuple[int, str], tuple[Any, str, Any, Plan]] = {}
+        self.results: list[Any] = []
+        self.why_apart = ""
+
+    def capture(self) -> bool:
+        """Write the loop; False where its first iteration must be written apart, and may be."""
+        for _ in range(_TRIALS):
+            try:
+                if self._trial():
+                    return True
+            except TypeChanges as change:
+                return self._first_apart(str(change))
+        raise self.interpreter.cannot("the types of a loop's variables do not settle")
+
+    def _first_apart(self, why: str) -> bool:
+        """Say that the first iteration is to be written apart, if it certainly runs."""
+        runs = self.interpreter.decide(self.condition)
+        if self.trip_count is not None:
+            runs = runs and self.interpreter.decide(plain_number(self.trip_count > 0))
+        if not runs or self.start > 2:
+            raise self.interpreter.cannot(
+                f"in a loop that only the run can count, {why}",
+                "give the variable the dtype and rank before the loop that it has in it",
+            )
+        self.why_apart = f"in the others, {why}"
+        return False
+
+    # ---- one trial ---------------------------------------------------------------------------------------------------
+
+    def _trial(self) -> bool:
+        """Run the body once under the plans; write the loop if they cover what it does, else widen them."""
+        interpreter, recorder = self.interpreter, self.recorder
+        snapshot = Snapshot(interpreter)
+        body = recorder.open_body()
+        trial = _Trial(Slots(interpreter, body), ir.Value(type=INT, shape=ir.Shape(())))
+        settled = False
+        interpreter.levels.append(recorder.arithmetic.tables())
+        try:
+            self._enter(trial)
+            with recorder.inside(body):
+                self._run(trial)
+                settled = not self._widen(trial, snapshot)
+                if settled:
+                    self._give(trial)
+        except ListRead as read:
+            settled = False
+            self._give_up_appending(read)
+        except NotUniform as differs:
+            settled = False
+            self._give_up_stacking(differs)
+        finally:
+            interpreter.levels.pop()
+            snapshot.put_back()
+            if not settled:
+                forget(body.nodes)
+        if settled:
+            self._write(trial)
+        return settled
+
+    def _give_up_appending(self, read: ListRead) -> None:
+        planned = self.lists.get(id(read.subject))
+        if planned is None or planned.read:
+            raise read
+        planned.read = True
+        planned.plan = KeepState()
+
+    def _give_up_stacking(self, differs: NotUniform) -> None:
+        planned = self.lists.get(id(differs.subject))
+        mine = [planned] if planned is not None else list(self.lists.values()) if differs.subject is None else []
+        mine = [one for one in mine if one.uniform]
+        if not mine:
+            raise differs
+        for one in mine:
+            one.uniform = False
+            one.read = True
+            one.plan = KeepState()
+
+    def _enter(self, trial: _Trial) -> None:
+        """Open the slots of all plans, in the order in which they are given and left."""
+        slots = trial.slots
+        trial.inside = [plan.enter(slots, initial) for plan, initial in zip(self.plans, self.initial, strict=True)]
+        for key, (_, held, carried) in self.tensors.items():
+            trial.tensors[key] = carried.enter(slots, held)
+        for key, planned in self.lists.items():
+            trial.states[key] = planned.plan.enter(slots, planned.initial)
+        for place, (_, _, held, plan) in self.attributes.items():
+            trial.attributes[place] = plan.enter(slots, held)
+
+    def _run(self, trial: _Trial) -> None:
+        interpreter = self.interpreter
+        rebind(
+            interpreter,
+            [
+                (self.tensors[key][0], torch_private.unwrap_functional(entered))
+                for key, entered in trial.tensors.items()
+            ],
+        )
+        for key, planned in self.lists.items():
+            planned.subject.state = trial.states[key]
+        for place, (holder, name, _, _) in self.attributes.items():
+            holder.written[name] = trial.attributes[place]
+        index: Any = new_integer(interpreter, trial.index, size=True)
+        if self.start:
+            index = index + self.start
+        try:
+            trial.condition, *trial.values = _iteration(interpreter, self.program, index, trial.inside)
+        except Raised as raised:
+            raise interpreter.cannot(f"the body of a loop always raises: {raised.message}") from None
+
+    def _widen(self, trial: _Trial, snapshot: Snapshot) -> bool:
+        """Compare what the body gives with the plans; whether any plan had to change."""
+        interpreter = self.interpreter
+        plans = [
+            plan.widen(interpreter, initial, inside, out)
+            for plan, initial, inside, out in zip(self.plans, self.initial, trial.inside, trial.values, strict=True)
+        ]
+        changed = any(a is not b for a, b in zip(plans, self.plans, strict=True))
+        self.plans = plans
+        for tensor, held, now in snapshot.written_tensors():
+            changed = self._widen_tensor(tensor, held, now, trial) or changed
+        for subject, held, now in snapshot.changed_lists():
+            changed = self._widen_list(subject, held, now, trial) or changed
+        for holder, name, held, now in snapshot.changed_attributes():
+            place = (id(holder), name)
+            known = self.attributes.get(place)
+            plan: Plan = known[3] if known is not None else Keep()
+            wider = plan.widen(interpreter, held, trial.attributes.get(place, held), now)
+            changed = changed or wider is not plan
+            self.attributes[place] = (holder, name, held, wider)
+        if snapshot.changed_dicts():
+            raise interpreter.cannot("a dict changes in a loop that only the run can count")
+        return changed
+
+    def _widen_tensor(self, tensor: torch.Tensor, held: torch.Tensor, now: torch.Tensor, trial: _Trial) -> bool:
+        known = self.tensors.get(id(tensor))
+        if known is None:
+            if held.dim() != now.dim():
+                raise TypeChanges("a tensor changes its rank in place")
+            dims = [a if lists.same_size(a, b) else None for a, b in zip(held.shape, now.shape, strict=True)]
+            plan = CarryTensor(held.dtype, tuple(outer_dims(self.interpreter, dims)))
+            self.tensors[id(tensor)] = (tensor, held, plan)
+            return True
+        plan = known[2]
+        entered = trial.tensors[id(tensor)]
+        wider = plan.widen(self.interpreter, held, entered, now)
+        if wider is plan:
+            return False
+        assert isinstance(wider, CarryTensor)
+        self.tensors[id(tensor)] = (tensor, held, wider)
+        return True
+
+    def _widen_list(self, subject: List, held: Any, now: Any, trial: _Trial) -> bool:
+        interpreter = self.interpreter
+        planned = self.lists.get(id(subject))
+        if planned is None:
+            self.lists[id(subject)] = _ListPlan(subject, held, state_plan(interpreter, held, now))
+            return True
+        if isinstance(planned.plan, KeepState):
+            make = stack_plan if planned.uniform else chain_plan
+            planned.plan = make(interpreter, held, now) if planned.read else state_plan(interpreter, held, now)
+            return True
+        wider = planned.plan.widen(interpreter, held, trial.states[id(subject)], now)
+        if wider is planned.plan:
+            return False
+        planned.plan = wider
+        return True
+
+    # ---- writing -----------------------------------------------------------------------------------------------------
+
+    def _give(self, trial: _Trial) -> None:
+        """Collect what the body gives: the condition, the carried values, what is stacked."""
+        interpreter, slots = self.interpreter, trial.slots
+        for plan, out in zip(self.plans, trial.values, strict=True):
+            plan.give(slots, out)
+        for tensor, _, carried in self.tensors.values():
+            carried.give(slots, tensor)
+        for planned in self.lists.values():
+            planned.plan.give(slots, planned.subject.state)
+            if isinstance(planned.plan, AppendOnly):
+                trial.stacked.append((planned, *self._one_iteration(planned)))
+        for holder, name, _, plan in self.attributes.values():
+            plan.give(slots, holder.written[name])
+        values = [value_of(interpreter, trial.condition), *slots.given]
+        values += [interpreter.tensor_value(part.tensor) for _, part, _ in trial.stacked]
+        trial.outputs = close_outputs(interpreter, slots.body, values, "carried")
+
+    def _one_iteration(self, planned: _ListPlan) -> tuple[Stack, int]:
+        """Return what one iteration appends, several members as one tensor, and how many they are."""
+        interpreter = self.interpreter
+        state = planned.subject.state
+        added = state.added if isinstance(state, Appended) else ()
+        first = added[0]
+        if is_number(first):
+            kind = kind_of(first)
+            if any(not is_number(one) or kind_of(one) is not kind for one in added):
+                raise NotUniform(planned.subject)
+            numbers = [
+                interpreter.standing_for(value_of(interpreter, one), (), DTYPES[kind])
+                if isinstance(one, (int, torch.SymInt))
+                else as_tensor(one, DTYPES[kind])
+                for one in added
+            ]
+            return Stack(numbers[0] if len(added) == 1 else torch.stack(numbers), kind), len(added)
+        if not isinstance(first, torch.Tensor) or None in outer_dims(interpreter, first.shape):
+            raise NotUniform(planned.subject)
+        held = planned.initial.members if isinstance(planned.initial, Items) else ()
+        if not all(isinstance(one, torch.Tensor) and lists.alike(one, first) for one in (*added, *held)):
+            raise NotUniform(planned.subject)
+        if isinstance(planned.initial, Stack) and not lists.same_dims(planned.initial.tensor.shape[1:], first.shape):
+            raise NotUniform(planned.subject)
+        return Stack(first if len(added) == 1 else torch.stack(list(added)), torch.Tensor), len(added)
+
+    def _write(self, trial: _Trial) -> None:
+        interpreter, recorder, slots = self.interpreter, self.recorder, trial.slots
+        inputs = [trial.index, ir.Value(type=BOOL, shape=ir.Shape(())), *(slot.inside for slot in slots.carried)]
+        for value, kind in zip(inputs, ("iteration", "going", *["state"] * len(slots.carried)), strict=True):
+            value.name = interpreter.names.take(kind)
+        graph = body_graph(
+            inputs, trial.outputs, prune(slots.body.nodes, trial.outputs), interpreter.names.take("body")
+        )
+        self.results = [plan.leave(slots, initial) for plan, initial in zip(self.plans, self.initial, strict=True)]
+        changes = Changes()
+        for tensor, _, carried in self.tensors.values():
+            changes.tensors.append((tensor, torch_private.unwrap_functional(carried.leave(slots, None))))
+        for planned in self.lists.values():
+            state = planned.plan.leave(slots, planned.initial)
+            if not isinstance(planned.plan, AppendOnly):
+                changes.lists.append((planned.subject, state))
+        for holder, name, held, plan in self.attributes.values():
+            changes.attributes.append((holder, name, plan.leave(slots, held)))
+        rows = self._rows(trial)
+        pieces = [interpreter.new_placed([rows, *part.tensor.shape], part.tensor.dtype) for _, part, _ in trial.stacked]
+        trip_count = None if self.trip_count is None else value_of(interpreter, self.trip_count)
+        starts = interpreter.decide(self.condition)
+        condition = None if starts else value_of(interpreter, self.condition)
+        if trip_count is None and condition is None:
+            condition = interpreter.constant(True)
+        initial = [slot.initial for slot in slots.carried]
+        outputs = [*slots.after, *(value for _, value in pieces)]
+        recorder.append(loop_node(trip_count, condition, initial, graph, outputs))
+        for (planned, part, count), (tensor, _) in zip(trial.stacked, pieces, strict=True):
+            changes.lists.append((planned.subject, self._whole(planned, part, count, tensor)))
+        changes.apply(interpreter)
+
+    def _rows(self, trial: _Trial) -> Any:
+        """Return how many iterations there are where that is a size, None where it takes the run to know."""
+        interpreter, count = self.interpreter, self.trip_count
+        always = interpreter.decide(self.condition) and interpreter.decide(trial.condition)
+        if not always or count is None or not (isinstance(count, int) or interpreter.never_negative(count)):
+            return None
+        return count
+
+    def _whole(self, planned: _ListPlan, part: Stack, count: int, tensor: torch.Tensor) -> Stack:
+        """Return a list with what the iterations have appended at its end."""
+        if count > 1:
+            tensor = tensor.flatten(0, 1)
+        initial = planned.initial
+        if isinstance(initial, Items) and not initial.members:
+            return Stack(tensor, part.kind)
+        before = List()
+        before.state = initial
+        return Stack(torch.cat([lists.stacked(self.interpreter, before).tensor, tensor]), part.kind)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ATen operators in TorchScript: arguments put as PyTorch's dispatcher takes them, composites kept whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from lading.passes.dialect import find_overload, schema_of
+from lading.passes.trace.composites import NOT_KEPT
+from lading.passes.trace.rules import RULES
+from lading.passes.trace.script import lists
+from lading.passes.trace.script.numbers import as_tensor
+from lading.passes.trace.script.programs import Step
+from lading.passes.trace.script.scalar_types import dtype_of, layout_of, memory_format_of
+from lading.passes.trace.script.values import List, Maybe, Number, plain_number
+
+if TYPE_CHECKING:
+    from lading.passes.trace.script.interpreter import Interpreter
+
+_VF = torch._C._VariableFunctions
+_NN = torch._C._nn
+
+_KEPT: dict[str, Any] = {
+    "linear": F.linear,
+    "matmul": torch.matmul,
+    "layer_norm": torch.layer_norm,
+    "group_norm": torch.group_norm,
+    "rms_norm": torch.rms_norm,
+    "instance_norm": torch.instance_norm,
+    "batch_norm": torch.batch_norm,
+    "dropout": torch.dropout,
+    "dropout_": torch.dropout_,
+    "feature_dropout": torch.feature_dropout,
+    "feature_dropout_": torch.feature_dropout_,
+    "alpha_dropout": torch.alpha_dropout,
+    "alpha_dropout_": torch.alpha_dropout_,
+    "lstm": _VF.lstm,
+    "gru": _VF.gru,
+    "rnn_tanh": _VF.rnn_tanh,
+    "rnn_relu": _VF.rnn_relu,
+    "max_pool1d": F.max_pool1d,
+    "max_pool2d": F.max_pool2d,
+    "max_pool3d": F.max_pool3d,
+    "avg_pool1d": torch.avg_pool1d,
+    "adaptive_avg_pool1d": torch.adaptive_avg_pool1d,
+    "adaptive_avg_pool2d": _NN.adaptive_avg_pool2d,
+    "adaptive_avg_pool3d": _NN.adaptive_avg_pool3d,
+    "adaptive_max_pool1d": torch.adaptive_max_pool1d,
+    "pad": _NN.pad,
+    "one_hot": _NN.one_hot,
+    "prelu": torch.prelu,
+    "log_sigmoid": _NN.log_sigmoid,
+}
+"""The public function whose rule stands for an ATen operator with the same arguments, in the same order."""
+
+_KEPT_OVERLOADS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("softmax", "int"): lambda rec, x, dim, dtype=None: RULES[torch.softmax](rec, x, dim, dtype=dtype),
+    ("log_softmax", "int"): lambda rec, x, dim, dtype=None: RULES[torch.log_softmax](rec, x, dim, dtype=dtype),
+    ("einsum", ""): lambda rec, equation, tensors, path=None: RULES[_VF.einsum](rec, equation, tensors),
+    ("scaled_dot_product_attention", ""): lambda rec, *args: RULES[F.scaled_dot_product_attention](rec, *args),
+    ("stft", ""): lambda rec, *args: RULES[_VF.stft](rec, *args),
+}
+
+_UPSAMPLINGS = frozenset(
+    f"upsample_{kind}" for kind in ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "trilinear3d",
+                                    "bicubic2d")
+) | {"_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "_upsample_bilinear2d_aa",
+     "_upsample_bicubic2d_aa"}  # fmt: skip
+
+
+def run_operator(interpreter: Interpreter, step: Step, *args: Any) -> Any:
+    """Run an ATen (or custom) operator of a step."""
+    domain, _, name = step.kind.partition("::")
+    return run_named(interpreter, name, step.overload or "", args, domain)
+
+
+def run_named(
+    interpreter: Interpreter, name: str, overload_name: str, args: Sequence[Any], domain: str = "aten"
+) -> Any:
+    """Run an operator by name on arguments in schema order."""
+    if domain == "aten" and name in ("stack", "cat", "concat", "concatenate") and isinstance(args[0], List):
+        dim = args[1] if len(args) > 1 else 0
+        if isinstance(dim, int):
+            join = lists.as_stacked_tensor if name == "stack" else lists.as_joined_tensor
+            joined = join(interpreter, args[0], dim)
+            if joined is not None:
+                return joined
+    try:
+        overload = find_overload(domain, name, overload_name)
+    except LookupError:
+        raise interpreter.cannot(f"lading knows no meaning of the TorchScript operator {domain}::{name}") from None
+    overload, given = _arguments(interpreter, overload, args)
+    if domain == "aten":
+        result = _kept(interpreter, name, overload_name, given)
+        if result is not NOT_KEPT:
+            return _from_torch(result)
+    schema = overload._schema.arguments
+    positional = [value for value, argument in zip(given, schema, strict=False) if not argument.kwarg_only]
+    keywords = {argument.name: value for value, argument in zip(given, schema, strict=False) if argument.kwarg_only}
+    return _from_torch(overload(*positional, **keywords))
+
+
+def _kept(interpreter: Interpreter, name: str, overload_name: str, given: Sequence[Any]) -> Any:
+    if name in _UPSAMPLINGS and overload_name == "vec":
+        return RULES[getattr(_NN, name)](interpreter.recorder, *given)
+    special = _KEPT_OVERLOADS.get((name, overload_name))
+    if special is not None:
+        return special(interpreter.recorder, *given)
+    function = _KEPT.get(name)
+    if function is None or function not in RULES:
+        return NOT_KEPT
+    return RULES[function](interpreter.recorder, *given)
+
+
+def _from_torch(result: Any) -> Any:
+    if isinstance(result, list):
+        return List(_from_torch(item) for item in result)
+    if isinstance(result, tuple):
+        return tuple(_from_torch(item) for item in result)
+    return plain_number(result)
+
+
+def _arguments(interpreter: Interpreter, overload: Any, args: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Return arguments as PyTorch takes them, and the overload to call with them."""
+    parameters = schema_of(overload).parameters
+    given: list[Any] = []
+    numbers: list[int] = []
+    for index, (value, parameter) in enumerate(zip(args, parameters, strict=False)):
+        if isinstance(value, Maybe):
+            raise interpreter.cannot("an operator is given a value of which only the run knows whether it is None")
+        if isinstance(value, List):
+            value = _plain_list(interpreter, value, parameter)
+        elif isinstance(value, Number):
+            if parameter.kind == "Tensor":
+                value = value.tensor
+            else:
+                numbers.append(index)
+        elif value is None:
+            pass
+        elif parameter.kind == "ScalarType":
+            value = dtype_of(value)
+        elif parameter.kind == "Layout":
+            value = layout_of(value)
+        elif parameter.kind == "MemoryFormat":
+            value = memory_format_of(value)
+        elif parameter.kind == "Tensor" and isinstance(value, (bool, int, float)) and parameter.is_list is False:
+            value = torch.tensor(value)
+        given.append(value)
+    if numbers:
+        overload, given = _with_tensors(interpreter, overload, given, numbers)
+    return overload, given
+
+
+def _plain_list(interpreter: Interpreter, value: List, parameter: Any) -> list[Any]:
+    if isinstance(value.state, lists.Stack) and parameter.kind == "Tensor":
+        tensor = value.state.tensor
+        if isinstance(tensor.shape[0], int):
+            return list(tensor.unbind(0))
+    members = lists.members_of(interpreter, value, "this operator")
+    if parameter.kind == "float":
+        return [item.tensor.item() if isinstance(item, Number) else item for item in members]
+    return [item.tensor if isinstance(item, Number) else item for item in members]
+
+
+_TENSOR_FORMS = {
+    "Scalar": "Tensor",
+    "Tensor_Scalar": "Tensor_Tensor",
+    "Scalar_mode": "Tensor_mode",
+    "Scalar_Tensor": "Tensor_Tensor",
+}
+
+
+def _with_tensors(
+    interpreter: Interpreter, overload: Any, given: list[Any], numbers: Sequence[int]
+) -> tuple[Any, list[Any]]:
+    """Put numbers of the run in as tensors, in the overload that takes them, with the promotion that numbers have."""
+    packet = overload.overloadpacket
+    name = packet.__name__
+    first = given[0]
+    form = _TENSOR_FORMS.get(overload._overloadname)
+    if name == "pow" and overload._overloadname == "Scalar":
+        form = "Tensor_Tensor"
+    if name in ("clamp", "clamp_", "clamp_min", "clamp_max", "clamp_min_", "clamp_max_"):
+        form = "Tensor"
+    if name in ("rsub", "rsub_") or form is None or form not in packet.overloads() or name == "where":
+        form = None
+    if form is not None:
+        tensor = next((item for item in given if isinstance(item, torch.Tensor)), None)
+        if tensor is not None:
+            wanted = _TENSOR_LIKE if name.startswith("clamp") else ()
+            filled = [
+                _promoted(item, tensor)
+                if index in numbers and not (name in ("add", "sub", "add_", "sub_") and index == 2)
+                else _promoted(item, tensor)
+                if wanted and index and item is not None
+                else item
+                for index, item in enumerate(given)
+            ]
+            if not any(isinstance(item, Number) for item in filled):
+                return getattr(packet, form), filled
+    if name == "rsub" and isinstance(first, torch.Tensor):
+        value = _promoted(given[1], first)
+        factor = given[2] if len(given) > 2 else 1
+        return torch.ops.aten.sub.Tensor, [value, first, factor]
+    return overload, [item.tensor.item() if isinstance(item, Number) else item for item in given]
+
+
+_TENSOR_LIKE = ("min", "max")
+
+
+def _promoted(number: Any, beside: torch.Tensor) -> torch.Tensor:
+    """Return a number as a tensor of the dtype in which PyTorch combines it with a tensor."""
+    if isinstance(number, torch.Tensor):
+        return number
+    kind = number.kind if isinstance(number, Number) else type(number)
+    sample: Any = {bool: True, float: 1.5}.get(kind, 2)
+    return as_tensor(number, torch.result_type(beside, sample))

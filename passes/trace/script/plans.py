@@ -1,0 +1,554 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How one variable behaves in a loop that only the run can count: kept, or carried in one or more slots.
+
+The plans are found by trial: at first every variable is taken to be the same in each iteration; the body runs, and what
+it changed is planned more widely (a number, a tensor, a tensor with a size that changes, an Optional), until nothing
+changes any more. Each widening goes one way, so this ends.
+"""
+
+# ruff: noqa: D102 - the class Plan says what the methods of every plan do
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import onnx_ir as ir
+import torch
+from lading.passes.trace.recorder import Body, type_of
+from lading.passes.trace.script import lists
+from lading.passes.trace.script.branches import like_of, stack_like
+from lading.passes.trace.script.numbers import DTYPES, is_number, kind_of, new_integer, value_of
+from lading.passes.trace.script.values import (
+    Appended,
+    Chain,
+    Items,
+    List,
+    Maybe,
+    NotUniform,
+    Number,
+    Stack,
+    Unset,
+    Unusable,
+)
+
+if TYPE_CHECKING:
+    from lading.passes.trace.script.interpreter import Interpreter
+
+
+class TypeChanges(Exception):
+    """A variable has another type after an iteration than before."""
+
+
+@attrs.frozen
+class Slot:
+    """One carried value: what it is before the loop, inside, and after an iteration."""
+
+    initial: ir.Value
+    inside: ir.Value
+
+
+@attrs.define(eq=False)
+class Slots:
+    """The slots of one trial in order, what the body gives for each, and what the loop gives for each."""
+
+    interpreter: Interpreter
+    body: Body
+    carried: list[Slot] = attrs.field(factory=list)
+    given: list[ir.Value] = attrs.field(factory=list)
+    after: list[ir.Value] = attrs.field(factory=list)
+
+    def inside(self) -> AbstractContextManager[None]:
+        """Return a context in which the body is written."""
+        return self.interpreter.recorder.inside(self.body)
+
+
+class Plan:
+    """How one variable behaves. `enter` opens its slots, `widen` compares, `give` closes them, `leave` reads them."""
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        """Return the variable at the start of an iteration, taking the slots that it needs."""
+        raise NotImplementedError
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        """Return the plan that covers what an iteration has made of the variable; itself where it does."""
+        raise NotImplementedError
+
+    def give(self, slots: Slots, out: Any) -> None:
+        """Add what the body gives for the slots, in the order of `enter`."""
+        raise NotImplementedError
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        """Return the variable after the loop."""
+        raise NotImplementedError
+
+
+@attrs.frozen(eq=False)
+class Keep(Plan):
+    """The same in every iteration."""
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        return initial
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        return self if same(interpreter, initial, out) else plan_for(interpreter, initial, out)
+
+    def give(self, slots: Slots, out: Any) -> None:
+        return
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        return initial
+
+
+@attrs.frozen(eq=False)
+class Lost(Plan):
+    """Something that a graph cannot carry; an error only if it is used."""
+
+    why: str
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        return Unusable(self.why)
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        return self
+
+    def give(self, slots: Slots, out: Any) -> None:
+        return
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        return Unusable(self.why)
+
+
+@attrs.frozen(eq=False)
+class CarryTensor(Plan):
+    """A tensor; sizes that are None change from iteration to iteration."""
+
+    dtype: torch.dtype
+    dims: tuple[Any, ...]
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        interpreter = slots.interpreter
+        if not isinstance(initial, torch.Tensor):
+            initial = torch.zeros([size if isinstance(size, int) else 1 for size in self.dims], dtype=self.dtype)
+        before = interpreter.tensor_value(initial)
+        with slots.inside():
+            tensor, value = interpreter.new_placed(self.dims, self.dtype)
+        slots.carried.append(Slot(before, value))
+        return tensor
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        if out is None or isinstance(out, Maybe):
+            return CarryMaybe(CarryNumber(bool), self)
+        if isinstance(out, Unset):
+            return self
+        check_types(inside, out)
+        dims = tuple(
+            planned if planned is not None and lists.same_size(before, after) else None
+            for planned, before, after in zip(self.dims, inside.shape, out.shape, strict=True)
+        )
+        changed = any(a is not b for a, b in zip(dims, self.dims, strict=True))
+        return CarryTensor(self.dtype, dims) if changed else self
+
+    def give(self, slots: Slots, out: Any) -> None:
+        if isinstance(out, Unset):
+            out = torch.zeros([size if isinstance(size, int) else 1 for size in self.dims], dtype=self.dtype)
+        slots.given.append(slots.interpreter.tensor_value(out))
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        tensor, value = slots.interpreter.new_placed(self.dims, self.dtype)
+        slots.after.append(value)
+        return tensor
+
+
+@attrs.frozen(eq=False)
+class CarryNumber(Plan):
+    """A number that changes."""
+
+    kind: type
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        interpreter = slots.interpreter
+        start = initial if is_number(initial) else self.kind(0)
+        inside = ir.Value(type=type_of(DTYPES[self.kind]), shape=ir.Shape(()))
+        slots.carried.append(Slot(value_of(interpreter, start), inside))
+        with slots.inside():
+            return self._number(interpreter, inside)
+
+    def _number(self, interpreter: Interpreter, value: ir.Value) -> Any:
+        if self.kind is int:
+            return new_integer(interpreter, value)
+        return Number(interpreter.standing_for(value, (), DTYPES[self.kind]), self.kind)
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        if out is None or isinstance(out, Maybe):
+            return CarryMaybe(CarryNumber(bool), self)
+        if not isinstance(out, Unset) and (not is_number(out) or kind_of(out) is not self.kind):
+            return Lost("a number changes its kind in a loop that only the run can count")
+        return self
+
+    def give(self, slots: Slots, out: Any) -> None:
+        slots.given.append(value_of(slots.interpreter, self.kind(0) if isinstance(out, Unset) else out))
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        value = ir.Value(type=type_of(DTYPES[self.kind]), shape=ir.Shape(()))
+        slots.after.append(value)
+        return self._number(slots.interpreter, value)
+
+
+@attrs.frozen(eq=False)
+class CarryMaybe(Plan):
+    """An Optional that may or may not be there."""
+
+    present: Plan
+    value: Plan
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        present, value = taken_apart(initial)
+        return Maybe(self.present.enter(slots, present), self.value.enter(slots, value))
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        (present, value), (after, content) = taken_apart(initial), taken_apart(out)
+        first = self.present.widen(interpreter, present, inside.present, after)
+        second = self.value
+        if not isinstance(content, Unset):
+            second = self.value.widen(interpreter, value, inside.value, content)
+        return self if first is self.present and second is self.value else CarryMaybe(first, second)
+
+    def give(self, slots: Slots, out: Any) -> None:
+        present, value = taken_apart(out)
+        self.present.give(slots, present)
+        self.value.give(slots, value)
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        present, value = taken_apart(initial)
+        return Maybe(self.present.leave(slots, present), self.value.leave(slots, value))
+
+
+def taken_apart(value: Any) -> tuple[Any, Any]:
+    """Return whether an Optional is there, and its value."""
+    if isinstance(value, Maybe):
+        return value.present, value.value
+    return (False, Unset()) if value is None else (True, value)
+
+
+@attrs.frozen(eq=False)
+class CarryTuple(Plan):
+    """A tuple, member by member."""
+
+    members: tuple[Plan, ...]
+    make: Callable[[Iterable[Any]], Any]
+
+    def _parts(self, value: Any) -> Any:
+        return [Unset()] * len(self.members) if isinstance(value, Unset) else value
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        parts = self._parts(initial)
+        return self.make([plan.enter(slots, part) for plan, part in zip(self.members, parts, strict=True)])
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        if not isinstance(out, (tuple, Unset)):
+            return Lost("a tuple becomes something else in a loop that only the run can count")
+        members = tuple(
+            plan.widen(interpreter, before, within, after)
+            for plan, before, within, after in zip(
+                self.members, self._parts(initial), inside, self._parts(out), strict=True
+            )
+        )
+        changed = any(a is not b for a, b in zip(members, self.members, strict=True))
+        return CarryTuple(members, self.make) if changed else self
+
+    def give(self, slots: Slots, out: Any) -> None:
+        for plan, part in zip(self.members, self._parts(out), strict=True):
+            plan.give(slots, part)
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        parts = self._parts(initial)
+        return self.make([plan.leave(slots, part) for plan, part in zip(self.members, parts, strict=True)])
+
+
+@attrs.frozen(eq=False)
+class CarryList(Plan):
+    """A list that a loop replaces by another one: the plan of its state."""
+
+    state: Plan
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        return _list(self.state.enter(slots, initial.state))
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        state = self.state.widen(interpreter, initial.state, inside.state, out.state)
+        return self if state is self.state else CarryList(state)
+
+    def give(self, slots: Slots, out: Any) -> None:
+        self.state.give(slots, out.state)
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        return _list(self.state.leave(slots, initial.state))
+
+
+def _list(state: Any) -> List:
+    made = List()
+    made.state = state
+    return made
+
+
+# ---- states of lists -------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(eq=False)
+class KeepState(Plan):
+    """A list that no iteration changes."""
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        return initial
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        return self if initial is out else state_plan(interpreter, initial, out)
+
+    def give(self, slots: Slots, out: Any) -> None:
+        return
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        return initial
+
+
+@attrs.frozen(eq=False)
+class CarryItems(Plan):
+    """A list that keeps its length: member by member."""
+
+    members: tuple[Plan, ...]
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        return Items(tuple(plan.enter(slots, one) for plan, one in zip(self.members, initial.members, strict=True)))
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        if not isinstance(out, Items) or len(out.members) != len(self.members):
+            return state_plan(interpreter, initial, out, grows=True)
+        members = tuple(
+            plan.widen(interpreter, before, within, after)
+            for plan, before, within, after in zip(
+                self.members, initial.members, inside.members, out.members, strict=True
+            )
+        )
+        changed = any(a is not b for a, b in zip(members, self.members, strict=True))
+        return CarryItems(members) if changed else self
+
+    def give(self, slots: Slots, out: Any) -> None:
+        for plan, one in zip(self.members, out.members, strict=True):
+            plan.give(slots, one)
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        return Items(tuple(plan.leave(slots, one) for plan, one in zip(self.members, initial.members, strict=True)))
+
+
+@attrs.frozen(eq=False)
+class CarryStack(Plan):
+    """A list whose members are alike, as one tensor that grows or shrinks."""
+
+    kind: type
+    dtype: torch.dtype
+    dims: tuple[Any, ...]
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        interpreter = slots.interpreter
+        sample = Stack(torch.zeros([0, *self.dims], dtype=self.dtype), self.kind)
+        whole = stack_like(interpreter, initial, sample)
+        return Stack(CarryTensor(self.dtype, (None, *self.dims)).enter(slots, whole.tensor), self.kind)
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        if isinstance(out, Items):
+            if not out.members:
+                return self
+            out = lists.stacked(interpreter, _list(out))
+        if isinstance(out, Chain) or not lists.same_dims(out.tensor.shape[1:], self.dims):
+            raise NotUniform(None)
+        return self
+
+    def give(self, slots: Slots, out: Any) -> None:
+        whole = stack_like(slots.interpreter, out, Stack(torch.zeros([0, *self.dims], dtype=self.dtype), self.kind))
+        slots.given.append(slots.interpreter.tensor_value(whole.tensor))
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        return Stack(CarryTensor(self.dtype, (None, *self.dims)).leave(slots, None), self.kind)
+
+
+@attrs.frozen(eq=False)
+class CarryChain(Plan):
+    """A list whose members differ in shape, as a sequence."""
+
+    dtype: torch.dtype
+    dims: tuple[Any, ...]
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        interpreter = slots.interpreter
+        chain = lists.chained(interpreter, _list(initial), (self.dtype, self.dims))
+        inside = ir.Value(type=ir.SequenceType(type_of(self.dtype)))
+        slots.carried.append(Slot(chain.value, inside))
+        return Chain(inside, self.dtype, self.dims)
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        dims = self._common(interpreter, initial)
+        like = like_of(out)
+        if like is not None:
+            after = lists.common_dims(interpreter, dims, like[1])
+            dims = tuple(a if a is not None else None for a in after)
+        changed = any(a is not b for a, b in zip(dims, self.dims, strict=True))
+        return CarryChain(self.dtype, dims) if changed else self
+
+    def _common(self, interpreter: Interpreter, initial: Any) -> tuple[Any, ...]:
+        dims = self.dims
+        members = initial.members if isinstance(initial, Items) else ()
+        for member in members:
+            dims = lists.common_dims(interpreter, dims, member.shape)
+        return dims
+
+    def give(self, slots: Slots, out: Any) -> None:
+        slots.given.append(lists.chained(slots.interpreter, _list(out), (self.dtype, self.dims)).value)
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        value = ir.Value(type=ir.SequenceType(type_of(self.dtype)))
+        slots.after.append(value)
+        return Chain(value, self.dtype, self.dims)
+
+
+@attrs.frozen(eq=False)
+class AppendOnly(Plan):
+    """A list that each iteration adds the same number of members to: they are stacked by the loop itself."""
+
+    def enter(self, slots: Slots, initial: Any) -> Any:
+        return Appended()
+
+    def widen(self, interpreter: Interpreter, initial: Any, inside: Any, out: Any) -> Plan:
+        return self if isinstance(out, Appended) and out.added else KeepState()
+
+    def give(self, slots: Slots, out: Any) -> None:
+        return
+
+    def leave(self, slots: Slots, initial: Any) -> Any:
+        return initial  # the loop itself gives what was stacked
+
+
+# ---- finding plans ---------------------------------------------------------------------------------------------------
+
+
+def same(interpreter: Interpreter, before: Any, after: Any) -> bool:
+    """Whether a variable is after an iteration what it was before."""
+    if before is after:
+        return True
+    if isinstance(before, Unset) and isinstance(after, Unset):
+        return True
+    if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor):
+        return interpreter.tensor_value(before) is interpreter.tensor_value(after)
+    if isinstance(before, torch.SymInt) and isinstance(after, torch.SymInt):
+        return bool(before.node.expr == after.node.expr)
+    if isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after):
+        return all(same(interpreter, a, b) for a, b in zip(before, after, strict=True))
+    plain = (bool, int, float, str, torch.dtype, torch.device)
+    return isinstance(before, plain) and type(before) is type(after) and before == after
+
+
+def check_types(before: torch.Tensor, after: Any) -> None:
+    """See that a tensor stays a tensor of the same dtype and rank.
+
+    Raises:
+        TypeChanges: it does not.
+    """
+    if not isinstance(after, torch.Tensor):
+        raise TypeChanges("a tensor becomes something else")
+    if before.dtype != after.dtype:
+        raise TypeChanges(f"a tensor of {str(before.dtype)[6:]} becomes one of {str(after.dtype)[6:]}")
+    if before.dim() != after.dim():
+        raise TypeChanges(f"a tensor of {before.dim()} dimensions becomes one of {after.dim()}")
+
+
+def plan_for(interpreter: Interpreter, before: Any, after: Any) -> Plan:
+    """Return the plan for a variable that an iteration changes.
+
+    Raises:
+        TypeChanges: it changes its dtype or rank.
+    """
+    if isinstance(after, Unset):
+        before, after = after, before
+    if isinstance(before, Unset):
+        return plan_for(interpreter, after, after) if not isinstance(after, Unset) else Keep()
+    if before is None or after is None or isinstance(before, Maybe) or isinstance(after, Maybe):
+        (_, first), (_, second) = taken_apart(before), taken_apart(after)
+        return CarryMaybe(CarryNumber(bool), plan_for(interpreter, first, second))
+    if isinstance(before, torch.Tensor):
+        check_types(before, after)
+        dims = [a if lists.same_size(a, b) else None for a, b in zip(before.shape, after.shape, strict=True)]
+        return CarryTensor(before.dtype, tuple(outer_dims(interpreter, dims)))
+    if is_number(before) and is_number(after):
+        kind = kind_of(before)
+        if kind is not kind_of(after):
+            raise TypeChanges(f"a number of kind {kind.__name__} becomes one of kind {kind_of(after).__name__}")
+        return CarryNumber(kind)
+    if isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after):
+        members = tuple(
+            Keep() if same(interpreter, a, b) else plan_for(interpreter, a, b)
+            for a, b in zip(before, after, strict=True)
+        )
+        kind_made = type(before)
+        return CarryTuple(members, kind_made._make if hasattr(kind_made, "_make") else tuple)  # type: ignore[attr-defined]
+    if isinstance(before, List) and isinstance(after, List):
+        return CarryList(state_plan(interpreter, before.state, after.state, grows=True))
+    return Lost("a variable changes in a loop that only the run can count, and a graph cannot carry its kind")
+
+
+def outer_dims(interpreter: Interpreter, dims: Iterable[Any]) -> list[Any]:
+    """Return sizes with None for one that only the body knows."""
+    return [dim if dim is None or interpreter.known_outside(dim) else None for dim in dims]
+
+
+def state_plan(interpreter: Interpreter, before: Any, after: Any, *, grows: bool = False) -> Plan:
+    """Return the plan for the state of a list that an iteration changes; `grows` rules appending only out."""
+    if isinstance(before, Items) and isinstance(after, Items) and len(before.members) == len(after.members):
+        return CarryItems(
+            tuple(
+                Keep() if same(interpreter, a, b) else plan_for(interpreter, a, b)
+                for a, b in zip(before.members, after.members, strict=True)
+            )
+        )
+    prefix = before.members if isinstance(before, Items) else None
+    longer = prefix is not None and isinstance(after, Items) and len(after.members) > len(prefix)
+    if longer and not grows and all(a is b for a, b in zip(prefix, after.members, strict=False)):
+        return AppendOnly()
+    if isinstance(before, Stack) and not grows:
+        return AppendOnly()
+    return stack_plan(interpreter, before, after)
+
+
+def stack_plan(interpreter: Interpreter, before: Any, after: Any) -> Plan:
+    """Return the plan that carries a list as one tensor, or as a sequence where its members differ."""
+    if isinstance(before, Chain) or isinstance(after, Chain):
+        return chain_plan(interpreter, before, after)
+    sample = after if not isinstance(after, Items) or after.members else before
+    if isinstance(sample, Items) and sample.members and is_number(sample.members[-1]):
+        kind = kind_of(sample.members[-1])
+        return CarryStack(kind, lists.as_dtype(kind), ())
+    like = like_of(sample)
+    if like is None:
+        raise TypeChanges("a list changes whose members are no tensors")
+    kind = sample.kind if isinstance(sample, Stack) else torch.Tensor
+    dims = outer_dims(interpreter, like[1])
+    members = [m for state in (before, after) if isinstance(state, Items) for m in state.members]
+    uniform = all(lists.same_dims(member.shape, dims) for member in members if isinstance(member, torch.Tensor))
+    if None in dims or not uniform:
+        return chain_plan(interpreter, before, after)
+    return CarryStack(kind, like[0], tuple(dims))
+
+
+def chain_plan(interpreter: Interpreter, before: Any, after: Any) -> CarryChain:
+    """Return the plan that carries a list as a sequence."""
+    likes = [like for like in (like_of(before), like_of(after)) if like is not None]
+    if not likes:
+        raise TypeChanges("a list changes whose members are no tensors")
+    dims = likes[0][1]
+    for state in (before, after):
+        for member in state.members if isinstance(state, Items) else ():
+            dims = lists.common_dims(interpreter, dims, member.shape)
+    for like in likes:
+        dims = lists.common_dims(interpreter, dims, like[1])
+    return CarryChain(likes[0][0], tuple(outer_dims(interpreter, dims)))

@@ -47,6 +47,8 @@ class PlanFormat(str, Enum):
     mermaid = "mermaid"
 
 
+_MODEL = "path/file.py:factory, package.module:factory, or program.pt2"
+
 Recipe = Annotated[str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="A shipped recipe or a recipe file.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="STEP.OPTION=VALUE", help="Override a value of the recipe.")
@@ -74,7 +76,7 @@ def _say_json(data: Any) -> None:
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="path/file.py:factory or package.module:factory")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The ONNX file to write.")],
     recipe: Recipe = "inference",
     settings: Settings = None,
@@ -95,7 +97,8 @@ def export(
 ) -> None:
     """Export MODEL to an ONNX file.
 
-    MODEL names a callable that returns a model, a model with args, or a model with args and kwargs.
+    MODEL names a callable that returns a model, a model with args, or a model with args and kwargs; or a program that
+    torch.export.save has written.
     """
     from .console import Progress, print_summary
     from .exporting import export as run_export
@@ -264,7 +267,7 @@ def audit(
 @app.command()
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported ONNX file.")],
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="path/file.py:factory or package.module:factory")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)],
     inputs: Annotated[
         list[str] | None, typer.Option("--input", "-i", metavar="SPEC", help="As for lading export.")
     ] = None,

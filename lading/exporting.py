@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,9 +66,11 @@ def overrides_of(
     dynamic_axes: Mapping[str, Any] | None = None,
     keep_initializers_as_inputs: bool | None = None,
     custom_opsets: Mapping[str, int] | None = None,
+    dynamic_shapes: Any = None,
+    examples: Sequence[Any] | None = None,
     verify: bool | None = None,
 ) -> dict[str, Any]:
-    """Say the arguments of the classic signature as overrides of recipe values; those left at None say nothing."""
+    """Say the arguments of :func:`export` as overrides of recipe values; those left at None say nothing."""
     found: dict[str, Any] = {}
     if export_params is not None:
         found["initializers.export_params"] = export_params
@@ -101,6 +104,10 @@ def overrides_of(
         found["normalize-arguments.example_outputs"] = example_outputs
     if dynamic_axes is not None:
         found["normalize-arguments.dynamic_axes"] = dynamic_axes
+    if dynamic_shapes is not None:
+        found["normalize-arguments.dynamic_shapes"] = dynamic_shapes
+    if examples is not None:
+        found["normalize-arguments.examples"] = tuple(examples)
     if keep_initializers_as_inputs is not None:
         found["initializers.keep_as_inputs"] = keep_initializers_as_inputs
     if custom_opsets is not None:
@@ -134,6 +141,8 @@ def export(
     custom_opsets: Mapping[str, int] | None = None,
     *,
     kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    examples: Sequence[Any] | None = None,
     recipe: str | os.PathLike[str] = "inference",
     passes: Iterable[Any] = (),
     overrides: Mapping[str, Any] | None = None,
@@ -150,7 +159,8 @@ def export(
     overrides a value of the recipe, and one left at ``None`` leaves the recipe's value.
 
     Args:
-        model: a ``torch.nn.Module`` or another callable on tensors.
+        model: a ``torch.nn.Module``, another callable on tensors, a ``torch.export.ExportedProgram``, or the path of a
+            ``.pt2`` file with such a program. A program comes with example arguments of its own.
         args: the example arguments: a tensor, a tuple, or a tuple whose last element is a dict of keyword arguments
             (a trailing ``{}`` says that a dict before it is positional). Containers may be nested.
         f: where the file goes: a path, a writable binary file object, or ``None`` to write nothing.
@@ -167,6 +177,11 @@ def export(
         keep_initializers_as_inputs: whether weights are graph inputs as well as initializers.
         custom_opsets: versions of domains other than ONNX's own.
         kwargs: keyword arguments of the example call.
+        dynamic_shapes: dynamic axes as ``torch.export.export`` takes them: nested like the arguments, in tuples or by
+            parameter name, with names, ``Dim``s, ``Dim.AUTO``, ``Dim.DYNAMIC``, ``Dim.STATIC`` or None as dimensions.
+            Ranges of ``Dim``s become stated limits of the file. Given beside ``dynamic_axes``, both must agree.
+        examples: further example calls, each in a form of ``args``: the sizes in which the calls differ are dynamic,
+            and sizes that are equal in each of them share a name.
         recipe: the name of a shipped recipe or the path of a recipe file.
         passes: further passes, instances or classes declared with :func:`lading.a_pass`.
         overrides: recipe values by dotted key: ``{"fold-constants.size_limit": 1024}``.
@@ -199,6 +214,8 @@ def export(
         dynamic_axes=dynamic_axes,
         keep_initializers_as_inputs=keep_initializers_as_inputs,
         custom_opsets=custom_opsets,
+        dynamic_shapes=dynamic_shapes,
+        examples=examples,
         verify=verify,
     )
     registry = Registry(BUILTIN)
@@ -218,11 +235,35 @@ def export(
     work = Work(target=target_of(resolved), request=request)
     sinks: list[Sink] = [] if on_event is None else [on_event]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_collector_paused())
         if log is not None:
             sinks.append(stack.enter_context(JsonLines(log)))
         writer = None if reproducer is None else FolderReproducer(reproducer)
         events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer)
     return Exported(work=work, plan=plan, events=events)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the cyclic garbage collector from walking a growing graph of live objects again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _loaded(path: str | os.PathLike[str]) -> Any:
+    if not os.fspath(path).endswith(".pt2"):
+        raise UsageError(
+            f"the model is the text '{os.fspath(path)}', which names no exported program",
+            hint="pass the model itself, or the path of a .pt2 file that torch.export.save has written",
+        )
+    from .passes.trace.exported.given import load_program
+
+    return load_program(path)
 
 
 def described_model(model: Any) -> dict[str, Any]:

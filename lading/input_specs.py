@@ -117,7 +117,7 @@ def example_call(
             axes[spec.name] = dict(spec.axes)
     if not given:
         return ExampleCall(args, dict(kwargs), axes)
-    signature = inspect.signature(getattr(model, "forward", model))
+    signature = inspect.signature(getattr(model.module() if _is_program(model) else model, "forward", model))
     placeable = [
         parameter.name
         for parameter in signature.parameters.values()
@@ -139,3 +139,8 @@ def example_call(
             f"the model has no input '{unknown[0]}'", where="--input", hint=did_you_mean(unknown[0], placeable)
         )
     return ExampleCall(tuple(given.values()), {}, axes, tuple(given))
+
+
+def _is_program(model: Any) -> bool:
+    """Whether a model is an exported program, whose signature is that of the module that runs it."""
+    return callable(getattr(model, "module", None)) and hasattr(model, "graph_signature")

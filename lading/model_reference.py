@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MODEL on the command line: ``path/file.py:factory`` or ``package.module:factory``."""
+"""MODEL on the command line: ``path/file.py:factory``, ``package.module:factory`` or ``path/program.pt2``."""
 
 from __future__ import annotations
 
@@ -39,15 +39,19 @@ class NamedModel:
 def load_model(reference: str) -> NamedModel:
     """Find the factory that a reference names, and call it.
 
-    The factory returns a model, or a model with its args, or with args and kwargs.
+    The factory returns a model, or a model with its args, or with args and kwargs. A ``.pt2`` file holds an exported
+    program, with the arguments that it was exported with.
 
     Raises:
         UsageError: the file, module or factory is missing, or the factory raises or returns something else.
     """
+    if reference.endswith(".pt2"):
+        return _program(reference)
     place, separator, name = reference.rpartition(":")
     if not separator or not place or not name:
         raise UsageError(
-            f"'{reference}' does not name a model", hint="path/to/file.py:factory or package.module:factory"
+            f"'{reference}' does not name a model",
+            hint="path/to/file.py:factory, package.module:factory or path/to/program.pt2",
         )
     module = _module(place)
     if not hasattr(module, name):
@@ -69,6 +73,16 @@ def load_model(reference: str) -> NamedModel:
     axes = getattr(factory, "dynamic_axes", None)
     return NamedModel(
         factory=lambda: _parts(factory(), reference)[0], model=model, args=args, kwargs=kwargs, dynamic_axes=axes
+    )
+
+
+def _program(path: str) -> NamedModel:
+    from .passes.trace.exported.given import load_program
+
+    program = load_program(path)
+    args, kwargs = program.example_inputs or ((), {})
+    return NamedModel(
+        factory=lambda: load_program(path), model=program, args=tuple(args), kwargs=kwargs, dynamic_axes=None
     )
 
 

@@ -32,6 +32,19 @@ class TensorInput:
     path: str
 
 
+@attrs.frozen
+class AxisRange:
+    """What the user promises about the sizes of an axis: the least and the greatest one, None for no end."""
+
+    low: int | None
+    high: int | None
+
+    def conditions(self, name: str) -> list[str]:
+        """Return the range as conditions on an axis of that name."""
+        ends = ((">=", self.low), ("<=", self.high))
+        return [f"{name} {relation} {end}" for relation, end in ends if end is not None]
+
+
 @attrs.frozen(kw_only=True)
 class Arguments:
     """The value of `Fact.ARGUMENTS`.
@@ -46,6 +59,8 @@ class Arguments:
         mode: training mode of the run.
         rebuild: makes the call from tensors in the order of `inputs`.
         example_outputs: results given by the caller, or None.
+        ranges: what the user promises about sizes, by axis name.
+        relaxed_axes: names of dynamic axes that the model may fix without that being an error (`Dim.AUTO`).
         program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
     """
 
@@ -58,6 +73,8 @@ class Arguments:
     mode: Mode = "eval"
     rebuild: Callable[[Sequence[Any]], Call]
     example_outputs: Any = None
+    ranges: Mapping[str, AxisRange] = attrs.field(factory=dict)
+    relaxed_axes: frozenset[str] = frozenset()
     program: Any = None
 
     def call(self, tensors: Sequence[Any]) -> Call:

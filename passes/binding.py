@@ -73,6 +73,16 @@ def bind_arguments(
     )
 
 
+def call_members(request: Request) -> list[tuple[str, Any]]:
+    """Return the arguments of a request's example call, named, in the order of the signature.
+
+    Raises:
+        UsageError: the arguments do not fit the signature.
+    """
+    positional, keywords = _split(request.args, request.kwargs, _signature(request.model))
+    return _members(_bind(request.model, positional, keywords))
+
+
 # ---- the call --------------------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ class DynamicAxes:
 
     An axis of an input that was asked to be dynamic and is a constant in the graph is an error that names the axis, the
     size and the user's source line. With `on_fixed_axis = "warn"` it is a warning on record instead, and the file says
-    the constant.
+    the constant; so it is for an axis that was left to the capture (`Dim.AUTO`).
 
     Outputs get the axis names that the user chose for them, in place of the expressions that capture found. One axis
     name on two different sizes is fine in ONNX; a name on an axis of an output that is a constant is a warning.
@@ -82,19 +82,21 @@ class DynamicAxes:
         assert model is not None
         arguments = work.values.get(Fact.ARGUMENTS)
         recorded = tuple(getattr(work.values.get(Fact.GRAPH), "specialisations", ()))
-        fixed = self._check_inputs(model.graph, getattr(arguments, "inputs", ()), recorded, note)
+        relaxed = getattr(arguments, "relaxed_axes", frozenset())
+        fixed = self._check_inputs(model.graph, getattr(arguments, "inputs", ()), recorded, relaxed, note)
         _name_outputs(model.graph, getattr(arguments, "axes_of_outputs", {}), note)
-        work.provide(
-            Fact.AXES,
-            Axes(
-                inputs={value.name or "": _dynamic(value) for value in model.graph.inputs},
-                outputs={value.name or "": _dynamic(value) for value in model.graph.outputs},
-                fixed=fixed,
-            ),
+        table = Axes(
+            inputs={value.name or "": _dynamic(value) for value in model.graph.inputs},
+            outputs={value.name or "": _dynamic(value) for value in model.graph.outputs},
+            fixed=fixed,
         )
+        for name, axes in table.by_name().items():
+            shown = {str(axis): symbol for axis, symbol in axes.items()}
+            note.decided("dynamic axes", "the file leaves them free", value=name, axes=shown)
+        work.provide(Fact.AXES, table)
 
     def _check_inputs(
-        self, graph: ir.Graph, asked: Sequence[Any], recorded: Sequence[Any], note: Note
+        self, graph: ir.Graph, asked: Sequence[Any], recorded: Sequence[Any], relaxed: frozenset[str], note: Note
     ) -> tuple[FixedAxis, ...]:
         reasons = {item.axis: item for item in recorded}
         values = {value.name: value for value in graph.inputs}
@@ -117,8 +119,9 @@ class DynamicAxes:
                     continue
                 _set_dim(value, axis, item.size)
                 fixed.append(item)
-        if fixed and self.on_fixed_axis == "error":
-            raise _fixed_axes(fixed)
+        refused = [item for item in fixed if item.name not in relaxed]
+        if refused and self.on_fixed_axis == "error":
+            raise _fixed_axes(refused)
         for item in fixed:
             note.warned(
                 "a requested dynamic axis is fixed",

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from lading.pipeline.declare import a_pass, option
 from lading.pipeline.facts import Fact
 
@@ -23,7 +23,8 @@ class NormalizeArguments:
     of keyword arguments; a trailing `{}` to say that the dict before it is positional; tuples, lists, dicts and
     dataclasses inside. Tensors become named inputs in the order of the signature, everything else is baked in and
     recorded. Axes are given by input name: `{"x": {0: "batch"}}`, or `{"x": [0]}` for the name `x_dynamic_axes_1`.
-    One name on several axes says that they are equal.
+    One name on several axes says that they are equal. Or by `dynamic_shapes` of the modern exporter, whose ranges are
+    recorded as limits of the file; or by several examples, whose sizes that differ are dynamic.
 
     An argument that does not fit the signature, a name or an axis that does not exist is an error, never left out.
     """
@@ -40,30 +41,39 @@ class NormalizeArguments:
     dynamic_axes: Mapping[str, Any] = option(
         {}, help="Dynamic axes by input or output name: {axis = name}, or a list of axes that get automatic names."
     )
+    dynamic_shapes: Any = option(
+        None,
+        help="Dynamic axes as torch.export takes them: nested like the arguments, with names or Dims.",
+        in_recipe=False,
+    )
+    examples: Sequence[Any] = option(
+        (), help="Further example calls; the sizes in which they differ are dynamic.", in_recipe=False
+    )
     example_outputs: Any = option(None, help="Outputs of the model for the example, if known.", in_recipe=False)
 
     def run(self, work: Work, note: Note) -> None:
         """Provide `Fact.ARGUMENTS`."""
         from lading.passes.binding import bind_arguments
+        from lading.passes.requested_axes import bind_with_axes
 
         request, program = work.request, None
         if _is_program(request.model):
-            from lading.passes.trace.exported.given import callable_request, check_mode
+            from lading.passes.trace.exported.given import bound_to_program, callable_request, check_mode
 
             program = request.model
             check_mode(program, self.training)
             request = callable_request(request)
-        arguments = bind_arguments(
-            request,
+        bind = functools.partial(
+            bind_arguments,
             input_names=tuple(self.input_names),
             output_names=tuple(self.output_names),
             dynamic_axes=self.dynamic_axes,
             mode=self.training,
             example_outputs=self.example_outputs,
         )
+        arguments = bind_with_axes(request, bind, dynamic_shapes=self.dynamic_shapes, examples=tuple(self.examples))
         if program is not None:
-            # Its operators have their mode in their arguments, and no flag changes it.
-            arguments = attrs.evolve(arguments, program=program, mode="preserve")
+            arguments = bound_to_program(program, arguments)
         work.provide(Fact.ARGUMENTS, arguments)
         note.count("inputs", len(arguments.inputs))
         axes = {name for item in arguments.inputs for name in item.axes.values()}

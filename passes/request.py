@@ -29,3 +29,11 @@ class Request:
     file: str | PathLike[str] | BinaryIO | None = None
     reload: Callable[[], Any] | None = None
     metadata: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def without_arguments(self) -> bool:
+        """Whether the example call has no arguments at all."""
+        args = self.args
+        if not self.kwargs and isinstance(args, tuple) and len(args) == 1 and type(args[0]) is dict:
+            args = args[0]
+        return not self.kwargs and (args is None or (isinstance(args, (tuple, dict)) and len(args) == 0))

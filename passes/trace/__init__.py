@@ -31,17 +31,23 @@ class Trace:
 
     def run(self, work: Work, note: Note) -> None:
         """Provide `Fact.GRAPH` and set the work's model."""
+        import attrs
+        from lading.passes.requested_axes import declared_conditions
         from lading.passes.trace import strategies
+        from lading.passes.trace.capture import Guard
 
         arguments = work.need(Fact.ARGUMENTS)
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
         work.model, capture = strategies.captured(arguments, names, note)
+        declared = [Guard(text, True, "dynamic_shapes", False, True) for text in declared_conditions(arguments)]
+        capture = attrs.evolve(capture, guards=(*capture.guards, *declared))
         work.provide(Fact.GRAPH, capture)
         note.count("nodes", len(work.model.graph))
         _report(capture, note)
 
 
 def _report(capture: Capture, note: Note) -> None:
+    note.decided("captured", f"by the strategy {capture.strategy}", **capture.details)
     for special in capture.specialisations:
         note.decided(
             "axis fixed",
@@ -51,7 +57,9 @@ def _report(capture: Capture, note: Note) -> None:
             source=special.source,
         )
     for guard in capture.guards:
-        if guard.by_user:
+        if guard.declared:
+            note.decided("range of sizes", "the user declares it", condition=guard.condition, source=guard.source)
+        elif guard.by_user:
             note.decided(
                 "size decided",
                 "the model's Python asked",
@@ -70,5 +78,7 @@ def _report(capture: Capture, note: Note) -> None:
             note.count("constants from tensor literals")
         else:
             note.decided("tensor attribute made an initializer", "it is neither parameter nor buffer", tensor=name)
+    for what, why, source in capture.decisions:
+        note.decided(what, why, source=source)
     for path, kind in capture.dropped_outputs.items():
         note.warned("a member of the model's result is no tensor and no output", path=path, kind=kind)

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 import torch
+from lading.passes.arguments import Arguments, Call
 from lading.passes.request import Request
 from lading.pipeline.errors import UsageError
 from torch.export import ExportedProgram
@@ -34,19 +38,71 @@ def is_program(model: Any) -> bool:
     return isinstance(model, ExportedProgram)
 
 
+def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
+    """Load a program that `torch.export.save` has written.
+
+    Raises:
+        UsageError: the file is missing or holds no program.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f"there is no file {os.fspath(path)}")
+    hint = "a .pt2 file is one that torch.export.save has written, with this version of PyTorch or an older one"
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"{os.fspath(path)} is no exported program", hint=hint)
+    try:
+        return torch.export.load(path)
+    except Exception as error:
+        line = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"{os.fspath(path)} cannot be loaded as an exported program: {type(error).__name__}: {line}",
+            hint=hint,
+        ) from error
+
+
 def callable_request(request: Request) -> Request:
     """Return a request for the module that runs the program, with the program's own example if none was given."""
     program = request.model
     args, kwargs = request.args, request.kwargs
-    if _is_empty(args) and not kwargs and program.example_inputs is not None:
+    if request.without_arguments and program.example_inputs is not None:
         args, kwargs = program.example_inputs
         # A dict at the end would be taken for keyword arguments.
         args = (*args, {})
     return attrs.evolve(request, model=program.module(), args=args, kwargs=kwargs)
 
 
-def _is_empty(args: Any) -> bool:
-    return args is None or (isinstance(args, (tuple, list, dict)) and not any(args if args else ()))
+def as_exported(program: ExportedProgram, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+    """Return a call with each argument by position or by name, and in the order, in which the program was exported.
+
+    Raises:
+        UsageError: the program was exported with other arguments.
+    """
+    spec = program.call_spec.in_spec
+    if spec is None:
+        return args, dict(kwargs)
+    positional, keywords = spec.child(0).num_children, list(spec.child(1).context)
+    if len(args) == positional and set(kwargs) == set(keywords):
+        return args, {name: kwargs[name] for name in keywords}
+    signature = program.module_call_graph[0].signature
+    names = (signature.forward_arg_names if signature is not None else None) or []
+    by_name = {**dict(zip(names, args, strict=False)), **kwargs}
+    wanted = [*names[:positional], *keywords]
+    if len(names) < positional or len(args) > len(names) or set(by_name) != set(wanted):
+        raise UsageError(
+            f"the exported program takes {', '.join(wanted) or 'no arguments'}, and was given "
+            f"{', '.join(by_name) or 'none'}",
+            hint="give the arguments that the program was exported with",
+        )
+    return tuple(by_name[name] for name in wanted[:positional]), {name: by_name[name] for name in keywords}
+
+
+def bound_to_program(program: ExportedProgram, arguments: Arguments) -> Arguments:
+    """Return the arguments of the program's module as those of the program."""
+
+    def rebuild(tensors: Sequence[Any]) -> Call:
+        return as_exported(program, *arguments.call(tensors))
+
+    # Its operators have their mode among their arguments, and no flag changes it.
+    return attrs.evolve(arguments, program=program, mode="preserve", rebuild=rebuild)
 
 
 def check_mode(program: ExportedProgram, asked: str) -> None:

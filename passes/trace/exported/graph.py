@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from lading.passes import dialect
+from lading.passes.control_flow import BodyNames
 from lading.passes.structure import unused_name
 from lading.passes.trace.exported.sizes import ScopedArithmetic, Sizes
 from lading.passes.trace.recorder import _number_form as number_form
@@ -54,11 +55,18 @@ class ProgramGraph:
         self.outer = outer
         self.nodes: list[ir.Node] = []
         self.graph_inputs: list[ir.Value] = []
-        self.origin: Origin = NOWHERE
+        self.origin: Origin = NOWHERE if outer is None else outer.origin
+        self.names: BodyNames = BodyNames() if outer is None else outer.names
         self.initializers: dict[str, ir.Value] = {} if outer is None else outer.initializers
         self.arithmetic = ScopedArithmetic(
             self.append, lambda: self.origin.source, None if outer is None else outer.arithmetic
         )
+
+    def scope(self) -> ProgramGraph:
+        """Return a graph that writes its nodes here, and in which symbols may have values that they lack here."""
+        inner = ProgramGraph(self.sizes, self)
+        inner.nodes = self.nodes
+        return inner
 
     def append(self, node: ir.Node) -> None:
         """Add a node that comes from where the walk is now."""
@@ -77,6 +85,10 @@ class ProgramGraph:
     def number(self, number: bool | int | float | complex) -> ir.Value:
         """Make a scalar initializer."""
         return self.weight(unused_name("constant", self.initializers), torch.tensor(number))
+
+    def scalar(self, kind: type, name: str) -> ir.Value:
+        """Make a value for a number of a kind: `torch.SymInt`, `torch.SymFloat` or `torch.SymBool`."""
+        return ir.Value(name=name, type=_NUMBER_TYPES[kind], shape=_SCALAR)
 
     def tensor(self, fake: torch.Tensor, name: str | None = None) -> ir.Value:
         """Make a value of a tensor's dtype and shape; sizes that are new here can be read from it from now on."""
@@ -117,8 +129,16 @@ class ProgramGraph:
     def alias(self, value: ir.Value) -> ir.Value:
         """Return another value that equals `value`."""
         output = ir.Value(type=value.type, shape=value.shape)
-        self._encode(_aten.alias.default, (as_argument(value),), {}, [output])
+        self.copy(value, output)
         return output
+
+    def copy(self, value: ir.Value, output: ir.Value) -> None:
+        """Let another value equal one."""
+        self._encode(_aten.alias.default, (as_argument(value),), {}, [output])
+
+    def size(self, tensor: ir.Value, axis: int, output: ir.Value) -> None:
+        """Let a value be the size of a tensor along an axis."""
+        self._encode(_aten.sym_size.int, (as_argument(tensor), axis), {}, [output])
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
 
@@ -135,26 +155,31 @@ class ProgramGraph:
             `result` with a graph value in the place of each tensor.
         """
         outputs: list[ir.Value] = []
-        returned = self._results(result, outputs)
+        returned = self.results(result, outputs)
         if outputs:
             if len(args) > 1 and isinstance(args[1], _NUMBERS) and not _is_value(args[1]):
                 overload = number_form(overload) or overload
             self._encode(overload, args, kwargs, outputs)
         return returned
 
-    def _results(self, result: Any, outputs: list[ir.Value]) -> Any:
+    def results(self, result: Any, outputs: list[ir.Value]) -> Any:
+        """Return a result with a new graph value, added to `outputs`, for each tensor in it.
+
+        A symbolic number in it stays, and its symbol is from now on the value that is added.
+        """
         if isinstance(result, torch.Tensor):
             outputs.append(self.tensor(result))
             return outputs[-1]
         if isinstance(result, (tuple, list)):
-            return [self._results(item, outputs) for item in result]
+            return [self.results(item, outputs) for item in result]
         if isinstance(result, _SYMBOLIC):
             value = ir.Value(type=_NUMBER_TYPES[type(result)], shape=_SCALAR)
             outputs.append(value)
-            self._bind_number(result, value)
+            self.bind_number(result, value)
         return result
 
-    def _bind_number(self, number: Any, value: ir.Value) -> None:
+    def bind_number(self, number: Any, value: ir.Value) -> None:
+        """Let the symbol that a number consists of be a graph value from now on."""
         expression = self.sizes.expression(number)
         if expression.is_Symbol:
             self.arithmetic.is_value(expression, value)

@@ -14,6 +14,7 @@ from lading.passes import torch_private
 from lading.passes.arguments import Arguments, TensorInput
 from lading.passes.structure import unused_name
 from lading.passes.trace.capture import Baked, Capture
+from lading.passes.trace.exported.given import as_exported
 from lading.passes.trace.exported.graph import ProgramGraph
 from lading.passes.trace.exported.sizes import Sizes
 from lading.passes.trace.exported.walk import Walk
@@ -100,7 +101,8 @@ class _Reading:
         """Return the flat arguments in the program's order: the tensor input, or the value that is baked in."""
         stand_ins = [item.tensor.detach() for item in self.arguments.inputs]
         places = {id(tensor): item for tensor, item in zip(stand_ins, self.arguments.inputs, strict=True)}
-        flat = flat_call(self.program, *self.arguments.call(stand_ins))
+        args, kwargs = as_exported(self.program, *self.arguments.call(stand_ins))
+        flat = torch.utils._pytree.tree_leaves((args, kwargs))
         return [places.get(id(item), item) for item in flat]
 
     def _name_sizes(self, users: list[tuple[torch.fx.Node, Any]], given: list[Any]) -> None:
@@ -269,32 +271,6 @@ class _Reading:
             seconds=seconds,
             details={"program": how},
         )
-
-
-def flat_call(program: ExportedProgram, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-    """Return the leaves of a call in the order of a program's inputs, however they were passed.
-
-    Raises:
-        UsageError: the program was exported with other arguments.
-    """
-    spec = program.call_spec.in_spec
-    if spec is None:
-        return [*args, *kwargs.values()]
-    positional, keywords = spec.child(0).num_children, list(spec.child(1).context)
-    signature = program.module_call_graph[0].signature
-    names = (signature.forward_arg_names if signature is not None else None) or []
-    if len(args) != positional or set(kwargs) != set(keywords):
-        by_name = {**dict(zip(names, args, strict=False)), **kwargs}
-        wanted = [*names[:positional], *keywords]
-        if len(names) < positional or set(by_name) != set(wanted):
-            raise UsageError(
-                f"the exported program takes {', '.join(wanted) or 'no arguments'}, and was given "
-                f"{', '.join(by_name) or 'none'}",
-                hint="give the arguments that the program was exported with",
-            )
-        args = tuple(by_name[name] for name in wanted[:positional])
-        kwargs = {name: by_name[name] for name in keywords}
-    return torch.utils._pytree.tree_leaves((args, {name: kwargs[name] for name in keywords}))
 
 
 class _Results:

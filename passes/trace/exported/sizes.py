@@ -124,9 +124,12 @@ class ScopedArithmetic(Arithmetic):
         return super().knows(symbol) or (self._outer is not None and self._outer.knows(symbol))
 
     def value(self, expression: sympy.Basic) -> ir.Value:
-        """Return the value of an expression, written outside if all its symbols are known there."""
+        """Return the value of an expression, written outside if it has no symbol that is known here alone."""
         outer = self._outer
-        if outer is not None and all(outer.knows(symbol) for symbol in expression.free_symbols):
+        if outer is not None and all(
+            outer.knows(symbol) and not super(ScopedArithmetic, self).knows(symbol)
+            for symbol in expression.free_symbols
+        ):
             return outer.value(expression)
         return super().value(expression)
 

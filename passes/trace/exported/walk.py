@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -158,11 +157,3 @@ def _as_arguments(value: Any) -> Any:
         if expression.is_number and isinstance(value, torch.SymInt):
             return int(expression)
     return value
-
-
-def inlined(walk: Walk, body: torch.fx.GraphModule, operands: Sequence[Any]) -> Any:
-    """Walk a body in the place of the call of it; `operands` are values, and the result is what the body returns."""
-    inner = Walk(body, walk.graph)
-    placeholders = [node for node in body.graph.nodes if node.op == "placeholder"]
-    inner.values.update(zip(placeholders, operands, strict=True))
-    return inner.run()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In-place operators in an exported program: when they are as good as pure ones.
+"""What an exported program has to be rewritten for: in-place operators that are not as good as pure ones.
 
 `torch.export` leaves writes in the program as they are. A write into a tensor of which nothing else has a view, such as
 `relu_` on the result of a convolution, is the pure operator with every later use reading its result. Where views are
@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from lading.passes.torch_private import HigherOrderOperator
 
 _aten = torch.ops.aten
+_VMAP = "torch._functorch.predispatch"
 
 # Without an alias in the schema, and yet the result may be the argument (dropout of a model in evaluation mode).
 _MAY_BE_ARGUMENT = frozenset(
@@ -56,7 +58,10 @@ def _argument(node: torch.fx.Node, index: int) -> Any:
 
 
 def needs_functionalization(module: torch.fx.GraphModule, kept: frozenset[str], *, body: bool = False) -> bool:
-    """Whether a graph, or a body in it, has a write that cannot be taken for a pure operator.
+    """Whether a graph, or a body in it, has what cannot be walked as it is.
+
+    That is a write which is not as good as a pure operator, and the regions of autocast and vmap, whose operators do
+    not do what they say.
 
     Args:
         module: the graph.
@@ -70,9 +75,19 @@ def needs_functionalization(module: torch.fx.GraphModule, kept: frozenset[str], 
                 return True
     storages = _Storages(module.graph)
     return any(
-        updates_statistics(node) or (_is_write(node) and not _is_plain(node, storages, kept, body))
+        updates_statistics(node)
+        or _runs_otherwise(node)
+        or (_is_write(node) and not _is_plain(node, storages, kept, body))
         for node in module.graph.nodes
     )
+
+
+def _runs_otherwise(node: torch.fx.Node) -> bool:
+    """Whether a node says how others run: inside of autocast, whose casts are not in the program, or of vmap."""
+    target: Any = node.target
+    if isinstance(target, HigherOrderOperator):
+        return target.name() == "wrap_with_autocast" and node.args[2] is not False
+    return getattr(target, "__module__", None) == _VMAP
 
 
 def _is_write(node: torch.fx.Node) -> bool:

@@ -132,10 +132,15 @@ def compare_files(setups: list[Setup], folder: Path, runs: int) -> dict[str, Any
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     inputs = [tensor.numpy() for tensor in (*case.args, *case.kwargs.values())]
-    sessions, answers = {}, {}
+    sessions: dict[Setup, Any] = {}
+    answers: dict[str, dict[str, Any]] = {}
     for setup in setups:
         file = str(folder / f"{setup.slug}.onnx")
-        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        try:
+            session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            answers[setup.exporter] = {"problem": f"onnxruntime: {error}"}
+            continue
         names = [entry.name for entry in session.get_inputs()]
         feed = dict(zip(Job(case, file, setup.opset, False).input_names, inputs, strict=True))
         sessions[setup] = (session, {name: feed[name] for name in names})
@@ -151,7 +156,7 @@ def compare_files(setups: list[Setup], folder: Path, runs: int) -> dict[str, Any
             ),
             "outputs": len(got),
         }
-    times: dict[str, list[float]] = {setup.exporter: [] for setup in setups}
+    times: dict[str, list[float]] = {setup.exporter: [] for setup in sessions}
     for _ in range(runs):
         for setup, (session, feed) in sessions.items():
             started = time.perf_counter()
@@ -239,10 +244,11 @@ def report(measurements: dict[tuple[str, str], dict[str, Any]], opset: int, roun
     times, files, problems = [], [], []
     for (model, variant), results in measurements.items():
         base = results.get("lading", {})
+        base = {} if "problem" in base else base
         for exporter, result in results.items():
             label = f"{model}, {variant}, {exporter}"
             if "problem" in result:
-                problems.append(f"- {label}: no file ({result['problem']})")
+                problems.append(f"- {label}: no result ({result['problem']})")
                 continue
 
             def ratio(key: str, result: dict[str, Any] = result, base: dict[str, Any] = base) -> str:

@@ -42,7 +42,8 @@ class Job:
 def with_lading(job: Job) -> None:
     import lading
 
-    options: dict[str, Any] = {"overrides": {"serialize.external_data_threshold": 1}} if job.external else {}
+    # Small tensors stay, as they do with the other exporter: runtimes want to see the shapes among them.
+    options: dict[str, Any] = {"overrides": {"serialize.external_data_threshold": 1024}} if job.external else {}
     lading.export(
         job.case.model,
         job.case.args,

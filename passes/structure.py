@@ -75,13 +75,13 @@ def children(value: Any) -> Children | None:
 
 
 def _registered_children(value: Any, node: Any) -> Children:
+    members, context = node.flatten_fn(value)
+    values = list(members)
     if node.flatten_with_keys_fn is not None:
-        pairs, context = node.flatten_with_keys_fn(value)
+        # For names alone: its context is not always one that unflatten_fn takes (as with torch's own dataclasses).
+        pairs, _ = node.flatten_with_keys_fn(value)
         names = [_key_name(key) for key, _ in pairs]
-        values = [child for _, child in pairs]
     else:
-        members, context = node.flatten_fn(value)
-        values = list(members)
         names = [str(index) for index in range(len(values))]
     return names, values, lambda parts: node.unflatten_fn(list(parts), context)
 

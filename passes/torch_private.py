@@ -279,10 +279,38 @@ def dim_names(shape_env: Any) -> dict[Any, str]:
     names = {}
     for symbol, sources in (getattr(shape_env, "var_to_sources", None) or {}).items():
         for source in sources:
-            name = said.get(source.name if isinstance(source.name, str) else source.name())
+            name = said.get(_source_name(source))
             if name is not None and name.isidentifier():
                 names.setdefault(symbol, name)
     return names
+
+
+def shape_env_of(inputs: Sequence[Any]) -> Any:
+    """Return the `ShapeEnv` of a program's inputs, None where no input is a tensor."""
+    for node in inputs:
+        mode = getattr(node.meta.get("val"), "fake_mode", None)
+        if mode is not None:
+            return mode.shape_env
+    return None
+
+
+def guard_code(program: Any) -> list[str]:
+    """Return what an exported program checks of the sizes of its inputs, as Python over `L['x'].size()[0]`."""
+    return list(getattr(program, "_guards_code", None) or ())
+
+
+def sizes_by_source(shape_env: Any) -> dict[str, Any]:
+    """Return the expression of each size that became a symbol, by what guards call it: `L['x'].size()[0]`."""
+    return {
+        _source_name(source): shape_env.replace(symbol)
+        for symbol, sources in (getattr(shape_env, "var_to_sources", None) or {}).items()
+        for source in sources
+    }
+
+
+def _source_name(source: Any) -> str:
+    name: str = source.name if isinstance(source.name, str) else source.name()
+    return name
 
 
 def range_limits(symbol: Any, bounds: Any) -> list[Any]:

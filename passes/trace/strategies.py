@@ -28,12 +28,15 @@ _STRATEGIES = {
     "jit-trace": "lading.passes.trace.script.strategy:jit_trace",
 }
 
+_FURTHER = {"scripted": "lading.passes.trace.scripted:scripted"}
+"""What "auto" can try beside them."""
+
 NAMES = ("auto", *_STRATEGIES)
 
 
 def find(name: str) -> Strategy:
     """Return the strategy of a name other than "auto"."""
-    module, _, function = _STRATEGIES[name].partition(":")
+    module, _, function = {**_STRATEGIES, **_FURTHER}[name].partition(":")
     found: Any = getattr(importlib.import_module(module), function)
     return found
 
@@ -44,6 +47,8 @@ def for_arguments(arguments: Arguments) -> tuple[str, ...]:
         return ("export",)
     if _is_script(arguments.model):
         return ("script",)
+    if _is_module(arguments.model):
+        return ("record", "export", "scripted")
     return ("record", "export")
 
 
@@ -53,11 +58,17 @@ def _is_script(model: Any) -> bool:
     return isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction))
 
 
+def _is_module(model: Any) -> bool:
+    import torch
+
+    return isinstance(model, torch.nn.Module)
+
+
 def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir.Model, Capture]:
     """Capture by the first strategy that can; each step down to the next one is a decision on record.
 
     Raises:
-        UsageError: the call itself is wrong; no other strategy is tried.
+        UsageError: the call itself is wrong; no other strategy is tried. Nor is one where the model fails by itself.
         CaptureError: no strategy can; the first one's error, with what the others said.
     """
     failures: list[tuple[str, LadingError]] = []
@@ -68,11 +79,22 @@ def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir
             raise
         except CaptureError as error:
             failures.append((name, error))
+            if len(names) > 1 and len(failures) == 1 and _fails_anyway(arguments):
+                break
             continue
         for failed, error in failures:
             note.decided("strategy left", error.what, strategy=failed, next=name, source=error.where or "")
         return model, capture
     raise _joined(failures)
+
+
+def _fails_anyway(arguments: Arguments) -> bool:
+    """Whether the model itself fails on the example, so that no strategy can help."""
+    try:
+        arguments.eager([item.tensor for item in arguments.inputs])
+    except Exception:
+        return True
+    return False
 
 
 def _joined(failures: Sequence[tuple[str, LadingError]]) -> LadingError:

@@ -48,11 +48,13 @@ class ProgramGraph:
     Args:
         sizes: the names of symbolic sizes.
         outer: the graph around a body.
+        wrapped: the user's model is a member of the module that was exported.
     """
 
-    def __init__(self, sizes: Sizes, outer: ProgramGraph | None = None) -> None:
+    def __init__(self, sizes: Sizes, outer: ProgramGraph | None = None, *, wrapped: bool = False) -> None:
         self.sizes = sizes
         self.outer = outer
+        self.wrapped: bool = wrapped if outer is None else outer.wrapped
         self.nodes: list[ir.Node] = []
         self.graph_inputs: list[ir.Value] = []
         self.origin: Origin = NOWHERE if outer is None else outer.origin

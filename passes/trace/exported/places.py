@@ -36,9 +36,17 @@ def _line(trace: str) -> str:
     return known
 
 
-def origin_of(node: torch.fx.Node) -> Origin:
-    """Return the origin of what a node computes."""
+def origin_of(node: torch.fx.Node, *, wrapped: bool = False) -> Origin:
+    """Return the origin of what a node computes.
+
+    Args:
+        node: the node.
+        wrapped: the user's model is a member of the module that was exported, which is none of the user's.
+    """
     path, kind = _module(node.meta.get("nn_module_stack") or {})
+    if wrapped:
+        kind = kind if path else ""
+        path = path.partition(".")[2]
     source = line_of(node)
     return Origin(path, kind, source) if path or kind or source else NOWHERE
 

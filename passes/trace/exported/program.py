@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import onnx_ir as ir
 import sympy
 import torch
@@ -14,8 +15,10 @@ from lading.passes import torch_private
 from lading.passes.arguments import Arguments, TensorInput
 from lading.passes.structure import unused_name
 from lading.passes.trace.capture import Baked, Capture
+from lading.passes.trace.exported.exporting import PREFIX, Made, exported_program
 from lading.passes.trace.exported.given import as_exported
 from lading.passes.trace.exported.graph import ProgramGraph
+from lading.passes.trace.exported.guards import Guards
 from lading.passes.trace.exported.sizes import Sizes
 from lading.passes.trace.exported.walk import Walk
 from lading.passes.trace.exported.writes import needs_functionalization
@@ -37,15 +40,13 @@ def export(arguments: Arguments) -> tuple[ir.Model, Capture]:
         CaptureError: `torch.export` cannot capture the model, or the program has an operator without a counterpart.
     """
     start = time.perf_counter()
-    program = arguments.program
-    how = "the program that was given"
-    if program is None:
-        from lading.passes.trace.exported.exporting import exported_program
-
-        program, how = exported_program(arguments)
-    reading = _Reading(arguments, _functional(program))
+    if arguments.program is not None:
+        made = Made(arguments.program, "the program that was given")
+    else:
+        made = exported_program(arguments)
+    reading = _Reading(arguments, attrs.evolve(made, program=_functional(made.program)))
     reading.run()
-    return reading.model(), reading.capture(how, time.perf_counter() - start)
+    return reading.model(), reading.capture(time.perf_counter() - start)
 
 
 def _functional(program: ExportedProgram) -> ExportedProgram:
@@ -61,12 +62,13 @@ def _functional(program: ExportedProgram) -> ExportedProgram:
 class _Reading:
     """One program on its way into a graph."""
 
-    def __init__(self, arguments: Arguments, program: ExportedProgram) -> None:
+    def __init__(self, arguments: Arguments, made: Made) -> None:
         self.arguments = arguments
-        self.program = program
+        self.made = made
+        self.program = made.program
         self.sizes = Sizes()
-        self.graph = ProgramGraph(self.sizes)
-        self.walk = Walk(program.graph_module, self.graph)
+        self.graph = ProgramGraph(self.sizes, wrapped=made.paths is not None)
+        self.walk = Walk(made.program.graph_module, self.graph)
         self.constants: dict[str, str] = {}
         self.tied: dict[str, tuple[str, ...]] = {}
         self.baked: list[Baked] = []
@@ -74,6 +76,7 @@ class _Reading:
         self._order: list[str] = []
         self._weight_of: dict[int, ir.Value] = {}
         self._buffers: dict[torch.fx.Node, str] = {}
+        self._state_of: dict[torch.fx.Node, torch.Tensor] = {}
 
     # ---- inputs ------------------------------------------------------------------------------------------------------
 
@@ -88,7 +91,10 @@ class _Reading:
                 f"{len(given)} arguments were given, and the exported program takes {len(users)}",
                 hint="give the arguments that the program was exported with, nested in the same way",
             )
+        guards = Guards(self.program, [node for node, _ in users])
+        guards.fix(self.sizes)
         self._name_sizes(users, given)
+        guards.state(self.sizes)
         self._inputs(users, given)
         for node, spec in zip(nodes, specs, strict=True):
             if spec.kind is not InputKind.USER_INPUT:
@@ -99,6 +105,8 @@ class _Reading:
 
     def _given(self) -> list[Any]:
         """Return the flat arguments in the program's order: the tensor input, or the value that is baked in."""
+        if self.made.paths is not None:
+            return list(self.arguments.inputs)
         stand_ins = [item.tensor.detach() for item in self.arguments.inputs]
         places = {id(tensor): item for tensor, item in zip(stand_ins, self.arguments.inputs, strict=True)}
         args, kwargs = as_exported(self.program, *self.arguments.call(stand_ins))
@@ -116,7 +124,7 @@ class _Reading:
                     )
                 for axis, name in item.axes.items():
                     self.sizes.name(shape[axis], name, item.tensor.shape[axis], f"'{item.name}', axis {axis}")
-        self.sizes.name_from_program(torch_private.dim_names(_shape_env(users)))
+        self.sizes.name_from_program(torch_private.dim_names(torch_private.shape_env_of([node for node, _ in users])))
 
     def _inputs(self, users: list[tuple[torch.fx.Node, Any]], given: list[Any]) -> None:
         derived = []
@@ -131,7 +139,8 @@ class _Reading:
                 derived.append((fake, value, item))
                 self.walk.values[node] = value
             elif isinstance(spec.arg, SymIntArgument):
-                self.sizes.fix(fake, int(item))
+                for symbol in fake.node.expr.free_symbols:
+                    self.sizes.fix(symbol, int(item))
                 self.baked.append(Baked(item, ""))
                 self.walk.values[node] = int(item)
             elif isinstance(spec.arg, TensorArgument):
@@ -171,6 +180,8 @@ class _Reading:
                 f"the exported program has an object of TorchScript's as a constant: {name}",
                 hint="keep what it holds in buffers, and compute on those with torch operators",
             )
+        self._state_of[node] = tensor
+        name = self._named(name)
         known = self._weight_of.get(id(tensor))
         if known is not None:
             self.tied[known.name or ""] = (*self.tied.get(known.name or "", ()), name)
@@ -203,18 +214,25 @@ class _Reading:
                     places[id(leaf)] = result
                 leaves.append(leaf)
             elif spec.kind in _WRITES and spec.target is not None:
-                self.buffer_writes[spec.target] = result
+                self.buffer_writes[self._named(spec.target)] = result
         for node, name in self._buffers.items():
             value = self.walk.value(node)
-            if value is not self._weight_of[id(self._tensor(name))]:
+            if value is not self._weight_of[id(self._state_of[node])]:
                 self.buffer_writes.setdefault(name, value)
-        out_spec = self.program.call_spec.out_spec
-        tree = torch.utils._pytree.tree_unflatten(leaves, out_spec) if out_spec is not None else tuple(leaves)
+        tree = self._nested(leaves)
         self.outputs = Outputs(tree, _Results(self.graph, places), self.arguments)  # type: ignore[arg-type]
 
-    def _tensor(self, name: str) -> torch.Tensor:
-        found = self.program.state_dict.get(name)
-        return self.program.constants[name] if found is None else found
+    def _nested(self, leaves: list[Any]) -> Any:
+        """Return the outputs in the structure of the model's result."""
+        paths = self.made.paths
+        if paths is not None:
+            return leaves[0] if paths == ("",) else dict(zip(paths, leaves, strict=True))
+        out_spec = self.program.call_spec.out_spec
+        return tuple(leaves) if out_spec is None else torch.utils._pytree.tree_unflatten(leaves, out_spec)
+
+    def _named(self, name: str) -> str:
+        """Return the name of a weight in the user's model."""
+        return name.removeprefix(PREFIX) if self.made.paths is not None else name
 
     # ---- the results -------------------------------------------------------------------------------------------------
 
@@ -227,7 +245,7 @@ class _Reading:
             nodes=self.graph.nodes,
             initializers=self._initializers(),
             opset_imports=dict.fromkeys(domains, 1),
-            name=_name_of(self.program, self.arguments.model),
+            name=self._graph_name(),
         )
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="lading")
 
@@ -255,7 +273,17 @@ class _Reading:
                 names.add(value.name)
         return ordered
 
-    def capture(self, how: str, seconds: float) -> Capture:
+    def _graph_name(self) -> str:
+        model = self.arguments.model
+        if self.arguments.program is None:
+            return getattr(model, "__name__", type(model).__name__)
+        for node in self.program.graph.nodes:
+            for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+                if path == "" and isinstance(kind, str):
+                    return kind.rpartition(".")[2]
+        return "ExportedProgram"
+
+    def capture(self, seconds: float) -> Capture:
         """Return what is to be known beside the graph."""
         used = {value.name for value in self.graph.initializers.values() if value.uses()}
         return Capture(
@@ -266,10 +294,10 @@ class _Reading:
             buffer_writes=self.buffer_writes,
             constants={name: path for name, path in self.constants.items() if name in used},
             tied={name: names for name, names in self.tied.items() if name in used},
-            dropped_outputs=self.outputs.dropped,
+            dropped_outputs={**self.outputs.dropped, **self.made.dropped},
             axes=dict(self.sizes.asked),
             seconds=seconds,
-            details={"program": how},
+            details={"program": self.made.how},
         )
 
 
@@ -291,14 +319,6 @@ class _Results:
             raise InternalError("a member of the result is no output of the exported program") from None
 
 
-def _shape_env(users: list[tuple[torch.fx.Node, Any]]) -> Any:
-    for node, _ in users:
-        mode = getattr(node.meta.get("val"), "fake_mode", None)
-        if mode is not None:
-            return mode.shape_env
-    return None
-
-
 def _other_argument(name: str, given: Any, expected: Any) -> UsageError:
     def shown(value: Any) -> str:
         return "a tensor" if isinstance(value, torch.Tensor) else repr(value)
@@ -307,11 +327,3 @@ def _other_argument(name: str, given: Any, expected: Any) -> UsageError:
         f"the argument '{name}' is {shown(given)}, and the program was exported with {shown(expected)}",
         hint="export the program anew with the arguments that it is to have",
     )
-
-
-def _name_of(program: ExportedProgram, model: Any) -> str:
-    for node in program.graph.nodes:
-        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
-            if path == "" and isinstance(kind, str):
-                return kind.rpartition(".")[2]
-    return type(model).__name__

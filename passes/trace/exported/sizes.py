@@ -31,6 +31,7 @@ class Sizes:
         self._names: dict[sympy.Symbol, str] = {}
         self._printer = Printer(self._names)
         self._constants: dict[sympy.Symbol, sympy.Integer] = {}
+        self._fixed_at: dict[sympy.Symbol, str] = {}
         self._guards: list[Guard] = []
         self._fixed: dict[str, Specialisation] = {}
 
@@ -48,8 +49,9 @@ class Sizes:
         self.asked.setdefault(name, example)
         expression = self.expression(size)
         if expression.is_number:
-            condition = f"{place} == {expression}: the exported program has this size as a constant"
-            self._fixed.setdefault(name, Specialisation(name, int(expression), condition, ""))
+            source = "" if type(size) is int else self._fixed_at.get(size.node.expr, "")
+            condition = f"{place} == {expression}, a constant of the exported program"
+            self._fixed.setdefault(name, Specialisation(name, int(expression), condition, source))
         elif isinstance(expression, sympy.Symbol):
             known = self._names.setdefault(expression, name)
             if known != name:
@@ -64,10 +66,14 @@ class Sizes:
             if name not in taken:
                 self._names.setdefault(symbol, name)
 
-    def fix(self, number: torch.SymInt, value: int) -> None:
-        """Give a symbolic number of the call the value that it has in the example, for good."""
-        for symbol in number.node.expr.free_symbols:
-            self._constants[symbol] = sympy.Integer(value)
+    def fix(self, symbol: sympy.Symbol, value: int, source: str = "") -> None:
+        """Take a symbol for a constant from now on; `source` is the user's line that made it one."""
+        self._constants[symbol] = sympy.Integer(value)
+        self._fixed_at[symbol] = source
+
+    def is_fixed(self, expression: sympy.Basic) -> bool:
+        """Whether a size has been made a constant."""
+        return any(symbol in self._constants for symbol in expression.free_symbols)
 
     # ---- expressions -------------------------------------------------------------------------------------------------
 
@@ -91,11 +97,15 @@ class Sizes:
 
     # ---- what the program relies on ----------------------------------------------------------------------------------
 
-    def rely(self, condition: sympy.Basic, source: str, *, by_user: bool = False) -> None:
+    def rely(self, condition: sympy.Basic, source: str) -> None:
         """Keep in mind that the program is right only where a condition on sizes holds."""
         if condition in (sympy.true, sympy.false) or not condition.free_symbols:
             return
-        guard = Guard(self.text(condition), True, source, by_user)
+        self.rely_on_text(self.text(condition), source)
+
+    def rely_on_text(self, condition: str, source: str) -> None:
+        """Keep in mind a condition that is written over the names of the axes already."""
+        guard = Guard(condition, True, source, False)
         if guard not in self._guards:
             self._guards.append(guard)
 

@@ -60,7 +60,7 @@ class Walk:
                 continue
             if node.op == "output":
                 return torch.fx.map_arg(node.args[0], self.value)
-            self.graph.origin = origin_of(node)
+            self.graph.origin = origin_of(node, wrapped=self.graph.wrapped)
             if node.op == "get_attr":
                 self.values[node] = self._attribute(node)
             elif node.op == "call_function":

@@ -82,7 +82,7 @@ def export(
     settings: Settings = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", "-i", metavar="SPEC", help='"x:float32[batch=2,3,224,224]"; a named size is dynamic.'),
+        typer.Option("--input", "-i", metavar="SPEC", help=r'"x:float32\[batch=2,3,224,224]"; a named size is dynamic.'),
     ] = None,
     opset: Annotated[int | None, typer.Option(help="The opset of the file; overrides the recipe.")] = None,
     log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append the audit as JSON lines.")] = None,
@@ -324,11 +324,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _outside(error: Exception) -> int:
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
+    # A mistake on the command line: click's exception, or the same one of the click that newer typer has inside.
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if callable(show) and isinstance(code, int):
+        show()
+        return code
     import traceback
 
     line = traceback.extract_tb(error.__traceback__)[-1]

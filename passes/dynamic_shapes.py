@@ -264,7 +264,7 @@ def _bound(bound: Any) -> int | None:
     """Return an end of a range, None for an open one (PyTorch has infinity as a number of its own, or as 2**63 - 2)."""
     try:
         number = int(bound)
-    except (TypeError, ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return None
     return number if abs(number) < 2**62 else None
 

@@ -302,6 +302,8 @@ def _attributed(error: BaseException, step: ResolvedStep) -> BaseException:
         hint=f"{step.id}.enabled = false runs without it, if no other step needs it",
     )
     wrapped.step = step.id
+    # Set before the event and the reproducer are written, which tell the cause; `raise` would set it after them.
+    wrapped.__cause__ = error
     return wrapped
 
 

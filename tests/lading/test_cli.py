@@ -35,6 +35,16 @@ def test_json_on_stdout_is_one_document(nets, lading):
     assert 18 == said["opset"]
 
 
+@pytest.mark.parametrize("arguments", [("nosuch",), ("export",), ("plan", "--bogus")])
+def test_a_mistake_on_the_command_line_is_one_of_usage(arguments, lading):
+    answer = lading(*arguments)
+    assert (2, "") == (answer.code, answer.out)
+
+
+def test_the_help_on_inputs_shows_the_sizes(lading):
+    assert "float32[batch" in lading("export", "--help").out
+
+
 def test_a_setting_overrides_the_recipe(nets, lading):
     lading("export", "nets.py:net", "-o", "net.onnx", "--set", "target.opset=11")
     assert 11 == onnx.load("net.onnx").opset_import[0].version

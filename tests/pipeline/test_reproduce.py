@@ -53,6 +53,11 @@ def test_the_failure_is_told(tmp_path: Path) -> None:
     assert "ZeroDivisionError: oh" in json.loads((place / "failure.json").read_text())["traceback"]
 
 
+def test_the_failure_shows_the_line_of_the_pass(tmp_path: Path) -> None:
+    place, _ = reproduced(tmp_path, *STANDARD, BROKEN)
+    assert "in break_half_way" in json.loads((place / "failure.json").read_text())["traceback"]
+
+
 def test_the_event_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _, events = reproduced(tmp_path, *STANDARD, BROKEN)

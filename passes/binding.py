@@ -88,11 +88,28 @@ def call_members(request: Request) -> list[tuple[str, Any]]:
 
 def _signature(model: Any) -> inspect.Signature | None:
     """Return the signature that arguments are bound to, or None where Python cannot tell it (a builtin)."""
+    if isinstance(model, torch.jit.ScriptFunction):
+        return _script_signature(model.schema)
     target = model.forward if isinstance(model, torch.nn.Module) else model
     try:
         return inspect.signature(target)
     except (TypeError, ValueError):
         return None
+
+
+def _script_signature(schema: Any) -> inspect.Signature:
+    """Return the signature of a TorchScript function, which Python itself cannot tell."""
+    empty = inspect.Parameter.empty
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                argument.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=argument.default_value if argument.has_default_value() else empty,
+            )
+            for argument in schema.arguments
+        ]
+    )
 
 
 def _split(args: Any, kwargs: Mapping[str, Any] | None, signature: inspect.Signature | None) -> Call:

@@ -36,7 +36,8 @@ SEQUENCE_OPERATORS = frozenset(
 """Operators on sequences, with the inputs of the ONNX operators that they are named after.
 
 `SequenceConstruct(*tensors)`, `SequenceInsert(sequence, tensor, position?)`, `SequenceAt(sequence, position)`,
-`SequenceErase(sequence, position)`, `SequenceLength(sequence)`, `SequenceConcat(sequence)` and `SequenceStack(sequence)`
+`SequenceErase(sequence, position)`, `SequenceLength(sequence)`, `SequenceConcat(sequence)` and
+`SequenceStack(sequence)`
 with the attribute `dim`, `SequenceSplit(tensor)`: the members of a tensor along its first dimension, and
 `SequencePass(sequence)`: the sequence itself, where a body hands on what it has not made.
 """
@@ -94,9 +95,7 @@ def body_graph(
     return ir.Graph(inputs, outputs, nodes=nodes, name=name)
 
 
-def if_node(
-    condition: ir.Value, then_branch: ir.Graph, else_branch: ir.Graph, outputs: Sequence[ir.Value]
-) -> ir.Node:
+def if_node(condition: ir.Value, then_branch: ir.Graph, else_branch: ir.Graph, outputs: Sequence[ir.Value]) -> ir.Node:
     """Return a choice between two bodies.
 
     Args:

@@ -275,8 +275,8 @@ class Folding:
             if isinstance(tensor, Weight):
                 wanted = tensor.view_name
             elif not output.is_graph_output():
-                output.name = None
                 self._release(wanted)
+                output.name = None
             if self._in_function:
                 value = self._constant_node(node, tensor, wanted)
             else:

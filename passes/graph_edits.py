@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import cast
 
@@ -183,13 +184,16 @@ def unused(values: Iterable[ir.Value]) -> bool:
 
 
 class Names:
-    """The names taken in a model, to make new ones that clash with none."""
+    """The names taken in a model, to make new ones that clash with none.
+
+    Each name is counted: values of two bodies may bear the same one until the names pass has run.
+    """
 
     def __init__(self, model: ir.Model) -> None:
-        self._taken: set[str] = set()
+        self._taken: Counter[str] = Counter()
         for graph in all_graphs(model):
             self._taken.update(value.name for value in graph.inputs if value.name)
-            self._taken.update(graph.initializers)
+            self._taken.update(list(graph.initializers))  # by name: a mapping would be taken for counts
             for node in graph:
                 self._taken.update(value.name for value in node.outputs if value.name)
 
@@ -199,9 +203,11 @@ class Names:
         while name in self._taken:
             number += 1
             name = f"{wanted}_{number}"
-        self._taken.add(name)
+        self._taken[name] += 1
         return name
 
     def release(self, name: str) -> None:
         """Make a name available again, because its value left the model."""
-        self._taken.discard(name)
+        self._taken[name] -= 1
+        if self._taken[name] <= 0:
+            del self._taken[name]

@@ -26,6 +26,7 @@ Close = Callable[[Sequence[ir.Value], list[ir.Node]], list[ir.Value]]
 """Gives the outputs of a body as distinct values that its nodes make."""
 
 SEQUENCES_IN_BODIES = 13
+SHAPES_MAY_DIFFER = 11
 
 
 def lower_control_flow(
@@ -61,8 +62,30 @@ def _lower_if(op: Emitter, session: Session, node: ir.Node, walk: Walk, close: C
     branches = {}
     for name in (THEN_BRANCH, ELSE_BRANCH):
         body = node.attributes[name].as_graph()
-        branches[name] = _lowered_body(session, body, [], walk, close)
+        graph = _lowered_body(session, body, [], walk, close)
+        if session.opset < SHAPES_MAY_DIFFER:
+            _hide_shapes(session, graph, node, condition, name == THEN_BRANCH)
+        branches[name] = graph
     return _several(op.If(condition, **branches, outputs=len(node.outputs)))
+
+
+def _hide_shapes(session: Session, graph: ir.Graph, node: ir.Node, condition: ir.Value, taken: bool) -> None:
+    """Keep a runtime from telling the sizes of a branch that differ from the other's.
+
+    Before If 11 the branches must agree in shape, and onnxruntime holds a file to that as far as it can tell. So a
+    result is given its own shape once more, times one: a one that is computed from the condition.
+    """
+    nodes: list[ir.Node] = []
+    op = Emitter(session, nodes, origin=origin_of(node))
+    for index, (value, outside) in enumerate(zip(graph.outputs, node.outputs, strict=True)):
+        if outside.shape is None or value.shape is None or all(isinstance(dim, int) for dim in outside.shape):
+            continue
+        one = op.cast(condition if taken else op.Not(condition), ir.DataType.INT64)
+        hidden = op.Reshape(value, op.Mul(op.Shape(value), one))
+        hidden.type, hidden.shape = value.type, outside.shape
+        hidden.name, value.name = value.name, None
+        graph.outputs[index] = hidden
+    graph.extend(nodes)
 
 
 def _lower_loop(op: Emitter, session: Session, node: ir.Node, walk: Walk, close: Close) -> Sequence[ir.Value]:
@@ -79,9 +102,12 @@ def _lower_loop(op: Emitter, session: Session, node: ir.Node, walk: Walk, close:
         initial.append(start)
     inputs = [ir.Value(name=old.name, type=old.type, shape=old.shape) for old in body.inputs]
     graph = _lowered_body(session, body, inputs, walk, close)
+    going = None if condition is None else op.scalar(_lowered(session, condition), ir.DataType.BOOL)
+    if going is None and not initial:
+        going = op.const(True, ir.DataType.BOOL)  # the schema wants two inputs, be they empty
     made = op.Loop(
         None if trip_count is None else op.scalar(_lowered(session, trip_count), ir.DataType.INT64),
-        None if condition is None else op.scalar(_lowered(session, condition), ir.DataType.BOOL),
+        going,
         *initial,
         body=graph,
         outputs=len(node.outputs),
@@ -89,9 +115,7 @@ def _lower_loop(op: Emitter, session: Session, node: ir.Node, walk: Walk, close:
     return _several(made)
 
 
-def _lowered_body(
-    session: Session, body: ir.Graph, inputs: list[ir.Value], walk: Walk, close: Close
-) -> ir.Graph:
+def _lowered_body(session: Session, body: ir.Graph, inputs: list[ir.Value], walk: Walk, close: Close) -> ir.Graph:
     session.values.update(zip(body.inputs, inputs, strict=True))
     old_nodes, old_outputs = list(body), list(body.outputs)
     nodes = walk(old_nodes)

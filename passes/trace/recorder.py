@@ -17,7 +17,7 @@ from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.weights import Weight
 from lading.pipeline.errors import CaptureError
-from lading.pipeline.origin import META_KEY
+from lading.pipeline.origin import META_KEY, NOWHERE
 
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _NUMBERS = (bool, int, float, complex, *_SYMBOLIC)
@@ -157,6 +157,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.initializers: dict[str, ir.Value] = {}
         self._name_constant = name_constant
         self._values: dict[int, tuple[torch.Tensor, ir.Value | None]] = {}
+        self._origin = NOWHERE
         self._quiet = 0
         self._pending: dict[int, tuple[str, torch.Tensor]] = {}
 
@@ -381,6 +382,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
     def new_result(self, tensor: torch.Tensor) -> ir.Value:
         """Return a new value for a fake tensor that a node which is not an operator's gives."""
         return self._result(tensor)
+
+    def note_place(self) -> None:
+        """Take the place that runs now as the origin of what symbolic numbers need."""
+        self._origin = self.places.origin()
 
     def append(self, node: ir.Node) -> None:
         """Append a node that is not an operator's, with the place that runs now as its origin."""

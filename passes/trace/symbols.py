@@ -169,6 +169,10 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             self._note_fixed(orig_expr, self.line())
         return answer
 
+    def number_of(self, symbol: sympy.Symbol) -> torch.SymInt:
+        """Return a symbol that this has made as a number."""
+        return self.create_symintnode(symbol, hint=None)
+
     def guess(self, symbol: sympy.Symbol, otherwise: int) -> int:
         """Return the size of an axis in the example, and `otherwise` for a size that only the run knows."""
         return self.sizes.get(self._name_of.get(symbol, ""), otherwise)

@@ -110,6 +110,7 @@ class _Choice:
     def _run(self, program: Program, taken: bool) -> _Side:
         interpreter = self.interpreter
         snapshot = Snapshot(interpreter)
+        around = set(interpreter.frame.variables)
         side = _Side(self.recorder.open_body(), [])
         with self.recorder.inside(side.body), self._assuming(taken):
             try:
@@ -122,6 +123,7 @@ class _Choice:
         side.lists = {id(change[0]): change for change in snapshot.changed_lists()}
         side.dicts = {id(change[0]): change for change in snapshot.changed_dicts()}
         side.attributes = {(id(change[0]), change[1]): change for change in snapshot.changed_attributes()}
+        interpreter.forget_all_but(around)
         snapshot.put_back()
         return side
 

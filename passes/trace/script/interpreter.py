@@ -102,6 +102,7 @@ class Interpreter:
         self.roots: list[Any] = []
         self.assumed: dict[Any, bool] = {}
         self.levels: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
+        self.last_index: dict[Any, Any] = {}
         self._constants: dict[Any, torch.Tensor] = {}
         self._programs: dict[Any, Program] = {}
         self._graphs: list[Any] = []
@@ -205,6 +206,12 @@ class Interpreter:
         """Return variables of the call that runs."""
         variables = self.frame.variables
         return [variables[name] for name in names]
+
+    def forget_all_but(self, names: set[str]) -> None:
+        """Drop the variables of the call that runs that a body has made: nothing outside of it may see them."""
+        variables = self.frame.variables
+        for name in [name for name in variables if name not in names]:
+            del variables[name]
 
     # ---- questions ---------------------------------------------------------------------------------------------------
 

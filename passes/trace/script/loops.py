@@ -156,6 +156,7 @@ class DynamicLoop:
         body = recorder.open_body()
         trial = _Trial(Slots(interpreter, body), ir.Value(type=INT, shape=ir.Shape(())))
         settled = False
+        around = set(interpreter.frame.variables)
         interpreter.levels.append(recorder.arithmetic.tables())
         try:
             self._enter(trial)
@@ -172,6 +173,7 @@ class DynamicLoop:
             self._give_up_stacking(differs)
         finally:
             interpreter.levels.pop()
+            interpreter.forget_all_but(around)
             snapshot.put_back()
             if not settled:
                 forget(body.nodes)
@@ -222,6 +224,8 @@ class DynamicLoop:
         for place, (holder, name, _, _) in self.attributes.items():
             holder.written[name] = trial.attributes[place]
         index: Any = new_integer(interpreter, trial.index, size=True)
+        if self.trip_count is not None:
+            interpreter.last_index[index.node.expr] = self.trip_count - 1
         if self.start:
             index = index + self.start
         try:

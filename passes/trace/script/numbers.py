@@ -76,6 +76,7 @@ def value_of(interpreter: Interpreter, number: Any) -> ir.Value:
     if isinstance(number, Number):
         return recorder.value_of(torch_private.unwrap_functional(number.tensor))
     if isinstance(number, SYMBOLIC):
+        recorder.note_place()
         return recorder.value_of(number)
     return interpreter.constant(number)
 

@@ -98,9 +98,25 @@ def run_named(
         if result is not NOT_KEPT:
             return _from_torch(result)
     schema = overload._schema.arguments
+    if name == "slice" and domain == "aten":
+        return _sliced(interpreter, given)
     positional = [value for value, argument in zip(given, schema, strict=False) if not argument.kwarg_only]
     keywords = {argument.name: value for value, argument in zip(given, schema, strict=False) if argument.kwarg_only}
     return _from_torch(overload(*positional, **keywords))
+
+
+def _sliced(interpreter: Interpreter, given: Sequence[Any]) -> torch.Tensor:
+    """Slice a tensor; `x[i : i + 1]` around a loop index that stays in range is known to have one row."""
+    tensor, dim, start, end, step = [*given, *(None, 0, None, None, 1)[len(given) :]]
+    if isinstance(start, torch.SymInt) and end is not None and step == 1 and plain_number(end - start) == 1:
+        index = next((symbol for symbol in start.node.expr.free_symbols if symbol in interpreter.last_index), None)
+        first = None if index is None else plain_number(start - interpreter.axes.number_of(index))
+        if index is not None and isinstance(first, int) and first >= 0:
+            room = plain_number(tensor.shape[dim] - interpreter.last_index[index] - first - 1)
+            if interpreter.never_negative(room):
+                return tensor.select(dim, start).unsqueeze(dim)
+    part: torch.Tensor = torch.ops.aten.slice.Tensor(tensor, dim, start, end, step)
+    return part
 
 
 def _kept(interpreter: Interpreter, name: str, overload_name: str, given: Sequence[Any]) -> Any:

@@ -82,7 +82,9 @@ def export(
     settings: Settings = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", "-i", metavar="SPEC", help=r'"x:float32\[batch=2,3,224,224]"; a named size is dynamic.'),
+        typer.Option(
+            "--input", "-i", metavar="SPEC", help=r'"x:float32\[batch=2,3,224,224]"; a named size is dynamic.'
+        ),
     ] = None,
     opset: Annotated[int | None, typer.Option(help="The opset of the file; overrides the recipe.")] = None,
     log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append the audit as JSON lines.")] = None,

@@ -189,12 +189,15 @@ def serve() -> None:
     setups = [Setup(**fields) for fields in request["setups"]]
     folder = Path(request["folder"])
     with contextlib.redirect_stdout(sys.stderr):
-        if request["task"] == "find":
-            answer = find_modules(setups[0], folder)
-        elif request["task"] == "export":
-            answer = export_twice(setups[0], folder, request["modules"])
-        else:
-            answer = compare_files(setups, folder, request["runs"])
+        try:
+            if request["task"] == "find":
+                answer = find_modules(setups[0], folder)
+            elif request["task"] == "export":
+                answer = export_twice(setups[0], folder, request["modules"])
+            else:
+                answer = compare_files(setups, folder, request["runs"])
+        except Exception as error:
+            answer = {"problem": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}
     print(json.dumps(answer))
 
 
@@ -211,18 +214,22 @@ def measure(model: str, variant: str, exporters: list[str], opset: int, rounds: 
             if "problem" in found:
                 results[name] = found
             modules[name] = found.get("modules", [])
-        able = [name for name in exporters if name not in results]
         for turn in range(rounds):
-            for name in able[turn % len(able) :] + able[: turn % len(able)]:
+            able = [name for name in exporters if name not in results]
+            for name in able[turn % len(able) :] + able[: turn % len(able)] if able else []:
                 say(f"{model} {variant} {name}: round {turn + 1} of {rounds}")
                 answer = in_fresh_process("export", [setups[name]], folder, modules=modules[name])
-                if "problem" in answer:
-                    raise RuntimeError(f"{setups[name].slug}: {answer['problem']}")
                 costs[name].append(answer)
+                if "problem" in answer:
+                    results[name] = answer
+        able = [name for name in exporters if name not in results]
         files = in_fresh_process("compare", [setups[name] for name in able], folder, runs=runs) if able else {}
         if "problem" in files:
             raise RuntimeError(files["problem"])
     for name in able:
+        if "problem" in files[name]:
+            results[name] = files[name]
+            continue
         results[name] = {
             **files[name],
             "weights": costs[name][0]["weights"],

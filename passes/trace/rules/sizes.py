@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors made of sizes, and sizes made of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lading.passes.trace.composites import NOT_KEPT
+from lading.passes.trace.recorder import Recorder
+from lading.passes.trace.rules.registry import rule
+
+
+@rule(torch.linspace)
+def _linspace(rec: Recorder, start: Any, end: Any, steps: Any, *, dtype: Any = None, **other: Any) -> Any:
+    """Write a number of steps that is a size as arithmetic on it; PyTorch takes a plain number only."""
+    kind = dtype or torch.get_default_dtype()
+    if not isinstance(steps, torch.SymInt) or not kind.is_floating_point or other.get("out") is not None:
+        return NOT_KEPT
+    if not isinstance(start, (int, float)) or not isinstance(end, (int, float)):
+        return NOT_KEPT
+    # As PyTorch computes it: the first half counts from the start, the second from the end.
+    index = torch.arange(0, steps, dtype=kind, **other)
+    step = (end - start) / torch.sym_max(steps - 1, 1)
+    return torch.where(index < steps // 2, start + index * step, end - (steps - 1 - index) * step)
+
+
+@rule(torch.tensor, torch.as_tensor)
+def _tensor_of_sizes(rec: Recorder, data: Any, *, dtype: Any = None, device: Any = None, **other: Any) -> Any:
+    """Join symbolic sizes in a literal to a tensor; PyTorch itself would read them as plain numbers."""
+    flat: list[Any] = []
+    shape = _flattened(data, flat)
+    if shape is None or not any(isinstance(item, _SYMBOLIC) for item in flat):
+        return NOT_KEPT
+    if dtype is None:
+        floating = any(isinstance(item, (float, torch.SymFloat)) for item in flat)
+        booleans = all(isinstance(item, (bool, torch.SymBool)) for item in flat)
+        dtype = torch.get_default_dtype() if floating else torch.bool if booleans else torch.int64
+    scalars = [
+        item.to(dtype).reshape(()) if isinstance(item, torch.Tensor) else torch.scalar_tensor(item, dtype=dtype)
+        for item in flat
+    ]
+    made = scalars[0] if not shape else torch.stack(scalars).reshape(shape)
+    return made if device is None else made.to(device)
+
+
+_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
+
+
+def _flattened(data: Any, flat: list[Any]) -> list[int] | None:
+    """Append the members of a nested list to `flat` and return its shape, or None if it is no regular list."""
+    if not isinstance(data, (list, tuple)):
+        flat.append(data)
+        numbers = (bool, int, float, *_SYMBOLIC)
+        single = isinstance(data, torch.Tensor) and data.dim() == 0
+        return [] if single or isinstance(data, numbers) else None
+    shapes = [_flattened(item, flat) for item in data]
+    if not shapes or any(shape is None or shape != shapes[0] for shape in shapes):
+        return None
+    return [len(shapes), *(shapes[0] or [])]

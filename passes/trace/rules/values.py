@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of tensors that the model's Python reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lading.passes import torch_private
+from lading.passes.trace.failures import left_pytorch
+from lading.passes.trace.recorder import Recorder
+from lading.passes.trace.rules.registry import rule
+
+
+@rule(torch.Tensor.tolist)
+def _to_list(rec: Recorder, input: Any) -> Any:
+    known = rec.known(input)
+    if known is not None:
+        with torch_private.beneath_modes():
+            values = known.tolist()
+        rec.note_value(values)
+        return values
+    if input.dim() == 0:
+        return input.item()
+    return [_to_list(rec, input[index]) for index in range(input.shape[0])]
+
+
+@rule(torch.Tensor.numpy, torch.Tensor.__array__)
+def _to_numpy(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
+    known = rec.known(input)
+    if known is None:
+        raise left_pytorch(rec.places.line())
+    rec.note_value(f"array of shape {tuple(known.shape)}")
+    with torch_private.beneath_modes():
+        return known.detach().numpy().copy()
+
+
+@rule(torch.Tensor.data_ptr, torch.Tensor.__dlpack__)
+def _address(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
+    raise left_pytorch(rec.places.line())
+
+
+@rule(torch.Tensor.__deepcopy__)
+def _deep_copy(rec: Recorder, input: Any, memo: Any) -> Any:
+    return input.clone()

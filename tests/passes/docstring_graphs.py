@@ -97,7 +97,9 @@ def _print_graph(graph: ir.Graph, names: dict[ir.Value, str], lines: list[str], 
             else:
                 attributes.append(f"{name}={attribute.value}")
         for value in node.outputs:
-            names[value] = (value.name or "") if value in outputs else f"%{len(names)}"
+            names[value] = (
+                (value.name or "") if value in outputs else f"%{sum(name.startswith('%') for name in names.values())}"
+            )
         made = ", ".join(names[value] for value in node.outputs)
         lines.append(f"{indent}{made} = {node.domain}::{node.op_type}<{', '.join(attributes)}>({inputs})")
         for name, subgraph in inner:

@@ -12,11 +12,14 @@ import onnx
 import onnx_ir as ir
 import pytest
 from lading.passes.drop_dead import DropDead
+from lading.passes.drop_expand import DropExpand
 from lading.passes.drop_identity import DropIdentity
 from lading.passes.fold_batch_norm import FoldBatchNorm
 from lading.passes.fold_constants import FoldConstants
 from lading.passes.infer_shapes import InferShapes
 from lading.passes.initializers import Initializers
+from lading.passes.merge_chains import MergeChains
+from lading.passes.merge_matmul import MergeMatmul
 from lading.passes.name_values import NameValues
 from lading.passes.share_equal import ShareEqual
 from lading.pipeline.fingerprint import structural_hash
@@ -27,11 +30,14 @@ from docstring_graphs import work_on
 from random_graphs import random_model, results
 
 PASSES = [
-    FoldConstants(),
     FoldConstants(weights=False),
+    FoldConstants(),
     FoldBatchNorm(),
     DropIdentity(),
     ShareEqual(),
+    MergeChains(),
+    DropExpand(),
+    MergeMatmul(),
     DropDead(),
     InferShapes(),
     NameValues(),
@@ -81,9 +87,9 @@ def test_all_of_them_in_a_row(seed: int) -> None:
     proto = random_model(seed, pieces=25)
     work = work_on(proto)
     for _ in range(2):
-        for the_pass in (FoldConstants(), FoldBatchNorm(), DropIdentity(), ShareEqual(), DropDead()):
+        for the_pass in PASSES[:-3]:
             the_pass.run(work, Note())
-    for the_pass in (InferShapes(), NameValues(), Initializers()):
+    for the_pass in PASSES[-3:]:
         the_pass.run(work, Note())
     onnx.checker.check_model(ir.to_proto(work.model), full_check=True)
     assert len(work.model.graph) < len(proto.graph.node)

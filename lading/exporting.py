@@ -218,6 +218,8 @@ def export(
         examples=examples,
         verify=verify,
     )
+    if isinstance(model, (str, os.PathLike)):
+        model = _loaded(model)
     registry = Registry(BUILTIN)
     resolved = resolve(
         load_recipe(recipe if isinstance(recipe, str) else Path(recipe)),

@@ -369,11 +369,11 @@ def differing_axes(calls: Sequence[Arguments], named: Mapping[str, Mapping[int, 
         _check_alike(first, other, number)
     names: dict[tuple[int, ...], str] = {}
     for item in first.inputs:
-        for axis, name in sorted(named.get(item.name, {}).items()):
-            names.setdefault(_history(calls, item.name, axis), name)
+        for axis, given in sorted(named.get(item.name, {}).items()):
+            names.setdefault(_history(calls, item.name, axis), given)
     taken = {name for axes in named.values() for name in axes.values()} | {item.name for item in first.inputs}
     axes: Axes = {}
-    made_up = set()
+    made_up: set[str] = set()
     for item in first.inputs:
         for axis in range(item.tensor.dim()):
             sizes = _history(calls, item.name, axis)
@@ -409,10 +409,10 @@ def _check_alike(first: Arguments, other: Arguments, number: int) -> None:
                 hint="a dtype or a number of dimensions cannot be dynamic",
             )
     for path in sorted(first.baked.keys() | other.baked.keys()):
-        one, another = first.baked.get(path), other.baked.get(path)
-        if type(one) is not type(another) or one != another:
+        here, there = first.baked.get(path), other.baked.get(path)
+        if type(here) is not type(there) or here != there:
             raise UsageError(
-                f"'{path}' is {one!r} in one example and {another!r} in another, and only sizes can be dynamic",
+                f"'{path}' is {here!r} in one example and {there!r} in another, and only sizes can be dynamic",
                 where=where,
                 hint=f"pass a tensor for '{path}'",
             )

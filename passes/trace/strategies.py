@@ -82,8 +82,8 @@ def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir
             if len(names) > 1 and len(failures) == 1 and _fails_anyway(arguments):
                 break
             continue
-        for failed, error in failures:
-            note.decided("strategy left", error.what, strategy=failed, next=name, source=error.where or "")
+        for failed, failure in failures:
+            note.decided("strategy left", failure.what, strategy=failed, next=name, source=failure.where or "")
         return model, capture
     raise _joined(failures)
 

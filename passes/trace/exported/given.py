@@ -114,7 +114,9 @@ def check_mode(program: ExportedProgram, asked: str) -> None:
     modes = modes_of(program)
     if asked == "preserve" or not modes or modes == {asked}:
         return
-    is_in = "partly training, partly evaluation" if len(modes) > 1 else {"train": "training"}.get(*modes, "evaluation")
+    is_in = (
+        "partly training, partly evaluation" if len(modes) > 1 else ("training" if "train" in modes else "evaluation")
+    )
     asked_for = "training" if asked == "train" else "evaluation"
     hint = "export with training='preserve'"
     if len(modes) == 1:

@@ -19,7 +19,7 @@ from lading.pipeline.origin import META_KEY, NOWHERE, Origin
 
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _NUMBERS = (bool, int, float, complex, *_SYMBOLIC)
-_NUMBER_TYPES = {
+_NUMBER_TYPES: dict[Any, ir.TensorType] = {
     torch.SymInt: ir.TensorType(ir.DataType.INT64),
     torch.SymFloat: ir.TensorType(ir.DataType.DOUBLE),
     torch.SymBool: ir.TensorType(ir.DataType.BOOL),
@@ -60,7 +60,7 @@ class ProgramGraph:
         self.origin: Origin = NOWHERE if outer is None else outer.origin
         self.names: BodyNames = BodyNames() if outer is None else outer.names
         self.initializers: dict[str, ir.Value] = {} if outer is None else outer.initializers
-        self.arithmetic = ScopedArithmetic(
+        self.arithmetic: ScopedArithmetic = ScopedArithmetic(
             self.append, lambda: self.origin.source, None if outer is None else outer.arithmetic
         )
 

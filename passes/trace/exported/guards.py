@@ -45,7 +45,11 @@ class Guards:
         for condition, line in zip(self._conditions, self._lines, strict=True):
             found = {text: self._sizes[text] for text in _SIZE.findall(condition) if text in self._sizes}
             if found and not any(sizes.is_fixed(expression) for expression in found.values()):
-                sizes.rely_on_text(_SIZE.sub(lambda text, found=found: _shown(text[0], found, sizes), condition), line)
+                sizes.rely_on_text(_named(condition, found, sizes), line)
+
+
+def _named(condition: str, found: Mapping[str, sympy.Basic], sizes: Sizes) -> str:
+    return _SIZE.sub(lambda text: _shown(text[0], found, sizes), condition)
 
 
 def _shown(text: str, found: Mapping[str, sympy.Basic], sizes: Sizes) -> str:

@@ -130,7 +130,7 @@ class _Reading:
         derived = []
         values: dict[str, ir.Value] = {}
         for (node, spec), item in zip(users, given, strict=True):
-            fake = node.meta.get("val")
+            fake: Any = node.meta.get("val")
             if isinstance(item, TensorInput):
                 if not isinstance(fake, torch.Tensor):
                     raise _other_argument(node.name, item.tensor, fake)
@@ -265,8 +265,8 @@ class _Reading:
             )
         for value, name in zip(weights, given, strict=False):
             value.name = name
-        taken = {value.name for value in (*self.graph.graph_inputs, *self.outputs.values)}
-        names = {value.name for value in ordered}
+        taken = {value.name or "" for value in (*self.graph.graph_inputs, *self.outputs.values)}
+        names = {value.name or "" for value in ordered}
         for value in ordered:
             if value.name in taken:
                 value.name = unused_name(f"{value.name}_1", taken | names)

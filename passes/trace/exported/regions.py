@@ -121,8 +121,8 @@ def _cond(walk: Walk, node: torch.fx.Node) -> Any:
     graphs = []
     for kind, body in (("then", then_body), ("else", else_body)):
         inner = ProgramGraph(walk.graph.sizes, walk.graph)
-        outputs = _as_outputs(inner, _inlined(inner, body, operands))
-        graphs.append(body_graph([], outputs, inner.nodes, walk.graph.names.take(kind)))
+        results_inside = _as_outputs(inner, _inlined(inner, body, operands))
+        graphs.append(body_graph([], results_inside, inner.nodes, walk.graph.names.take(kind)))
     outputs: list[ir.Value] = []
     results = walk.graph.results(node.meta["val"], outputs)
     walk.graph.append(if_node(walk.graph.value_of(condition), graphs[0], graphs[1], outputs))

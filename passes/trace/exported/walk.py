@@ -92,7 +92,7 @@ class Walk:
         result = node.meta.get("val")
         if target is operator.getitem:
             source, index = node.args
-            self.values[node] = self.value(source)[index]  # type: ignore[arg-type, index]
+            self.values[node] = self.value(source)[index]  # type: ignore[arg-type]
         elif isinstance(target, HigherOrderOperator):
             from lading.passes.trace.exported.regions import call_region
 

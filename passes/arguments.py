@@ -11,6 +11,7 @@ from lading.passes.model_state import Mode
 
 if TYPE_CHECKING:
     import torch
+    from lading.passes.model_state import ModelState, Slot
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -61,6 +62,7 @@ class Arguments:
         example_outputs: results given by the caller, or None.
         ranges: what the user promises about sizes, by axis name.
         relaxed_axes: names of dynamic axes that the model may fix without that being an error (`Dim.AUTO`).
+        state_outputs: names of the buffers whose values after a run follow the model's outputs.
         program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
     """
 
@@ -75,7 +77,16 @@ class Arguments:
     example_outputs: Any = None
     ranges: Mapping[str, AxisRange] = attrs.field(factory=dict)
     relaxed_axes: frozenset[str] = frozenset()
+    state_outputs: tuple[str, ...] = ()
     program: Any = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether the exported graph is for training: the mode says so, or a module whose own mode is preserved."""
+        if self.mode != "preserve":
+            return self.mode == "train"
+        modules = getattr(self.model, "modules", None)
+        return callable(modules) and any(module.training for module in modules())
 
     def call(self, tensors: Sequence[Any]) -> Call:
         """Return positional and keyword arguments of the model with `tensors` in the places of the inputs."""
@@ -106,4 +117,9 @@ class Arguments:
             state.set_mode(self.mode)
             args, kwargs = self.call([tensor.detach().clone() for tensor in tensors])
             kept, _ = result_leaves(self.model(*args, **kwargs))
+            kept.extend((slot.path, slot.holder[slot.key]) for slot in self._state_slots(state))
             return [leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf) for _, leaf in kept]
+
+    def _state_slots(self, state: ModelState) -> list[Slot]:
+        by_path = {slot.path: slot for slot in state.slots}
+        return [by_path[name] for name in self.state_outputs]

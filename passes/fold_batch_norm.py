@@ -21,7 +21,8 @@ class FoldBatchNorm:
     folded weight keeps the name of the weight. It is computed in double precision, by rows, while the file is written:
     the model never holds a second copy of its weights.
 
-    Declines when: the normalisation is in training form; its input is used elsewhere or is a graph output; a weight,
+    Declines when: the export is for training, where each weight is to stay what is trained (a frozen normalisation
+    too); the normalisation is in training form; its input is used elsewhere or is a graph output; a weight,
     bias or statistic is not a constant; the weight is used elsewhere; a MatMul or Gemm bias has no channel axis.
 
     Before::
@@ -53,9 +54,10 @@ class FoldBatchNorm:
 
         model = work.model
         assert model is not None
+        trains = getattr(work.values.get(Fact.ARGUMENTS), "trains", False)
         for graph in with_subgraphs(model.graph):
             for node in graph:
                 if node.op_type == "BatchNormalization" and node.domain in ("", "ai.onnx"):
-                    reason = fold(model, node, note)
+                    reason = "the export is for training" if trains else fold(model, node, note)
                     if reason is not None:
                         note.declined(node, reason)

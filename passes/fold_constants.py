@@ -26,8 +26,8 @@ class FoldConstants:
 
     Transposing, reshaping, slicing and splitting a weight makes a view of the user's memory under the weight's name
     (`layer.weight.T`), with no copy; other operators on large weights are computed while the file is written. With
-    `weights = false` weights are left as they are, which recipes choose where somebody goes on training them or feeds
-    them at run time.
+    `weights = false` weights are left as they are, which recipes choose where somebody feeds them at run time. So it is
+    in every export for training, where a folded weight would no longer be the one that is trained.
 
     Declines when: the result, or what would be stored anew of a weight that is used elsewhere as well, is larger than
     the inputs it replaces by more than `size_limit` bytes; the operator draws random numbers; it quantizes (the
@@ -75,4 +75,5 @@ class FoldConstants:
 
         model = work.model
         assert model is not None
-        Folding(model, work.target.opset, note, size_limit=self.size_limit, weights=self.weights).run()
+        weights = self.weights and not getattr(work.values.get(Fact.ARGUMENTS), "trains", False)
+        Folding(model, work.target.opset, note, size_limit=self.size_limit, weights=weights).run()

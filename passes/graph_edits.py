@@ -66,6 +66,21 @@ def is_inference_dropout(node: ir.Node) -> bool:
     return mode is not None and not bool(mode.numpy().reshape(-1)[0])
 
 
+def is_moved_statistic(value: ir.Value) -> bool:
+    """Whether a BatchNormalization in training mode moves this running statistic.
+
+    Such a value is to stay apart from every other, equal or not: onnxruntime writes the moved statistic over it, and
+    so over the scale or the shift if they are the same initializer.
+    """
+    return any(
+        index in (3, 4)
+        and node.op_type == "BatchNormalization"
+        and node.domain in ("", "ai.onnx")
+        and int_of(node, "training_mode", 0) != 0
+        for node, index in value.uses()
+    )
+
+
 def constant_tensor(value: ir.Value | None) -> ir.TensorProtocol | None:
     """Return the tensor of a value that no caller of the model can change, or None.
 

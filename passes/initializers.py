@@ -48,12 +48,14 @@ class Initializers:
 
     `keep_as_inputs` is the documented switch of torch 1.8. True lists every initializer among the graph inputs too, so
     that a caller may override it (constants become Constant nodes first, as they were then). False lists none, which
-    lets a runtime fold them. Unset means False; torch meant True where the operator export type is not ONNX, which the
-    recipes for those types say. It ignored the argument below opset 9, because IR version 3 wants every initializer
-    among the inputs; here IR version 4 is the lowest one, so the argument counts at every opset.
+    lets a runtime fold them. Unset means False from opset 9 on. Below it the file gets IR version 3, which old runtimes
+    want and which has every initializer among the inputs (onnxruntime folds those all the same). torch ignored the
+    argument there; here True and False both count, with IR version 4. torch also meant True where the operator export
+    type is not ONNX, which the recipes for those types say.
 
     `deduplicate` stores weights that share their memory (tied weights) once, under the name met first.
-    `share_equal_weights` does so for weights equal in value too, and reads every weight for it.
+    `share_equal_weights` does so for weights equal in value too, and reads every weight for it. The running statistics
+    of a BatchNormalization in training mode are stored apart from everything else: a runtime may write over them.
 
     The IR version is the lowest that the opset and the features used (functions, element types) need, so that old
     runtimes read the file. Metadata on nodes does not raise it: a reader skips fields that it does not know.
@@ -104,7 +106,8 @@ class Initializers:
 
     export_params: bool = option(True, help="Store the values of weights; if false they become graph inputs.")
     keep_as_inputs: bool | None = option(
-        None, help="List stored weights among the graph inputs too, so that a caller can override them; unset: no."
+        None,
+        help="List stored weights among the graph inputs too, so that a caller can override them; unset: below opset 9.",
     )
     deduplicate: bool = option(True, help="Store weights that share memory once.")
     share_equal_weights: bool = option(
@@ -113,7 +116,14 @@ class Initializers:
 
     def run(self, work: Work, note: Note) -> None:
         """Merge, then place, then choose the version."""
-        from .placing import hoist_weights, lowest_ir_version, merge_equal, merge_tied, weights_to_inputs
+        from .placing import (
+            IR_OF_FREE_INITIALIZERS,
+            hoist_weights,
+            lowest_ir_version,
+            merge_equal,
+            merge_tied,
+            weights_to_inputs,
+        )
 
         model = work.model
         assert model is not None
@@ -123,11 +133,14 @@ class Initializers:
             tied |= merge_tied(model, note)
         if self.share_equal_weights:
             tied |= merge_equal(model, note)
+        version = lowest_ir_version(model, work.target.opset)
+        listed = version < IR_OF_FREE_INITIALIZERS and self.keep_as_inputs is None
+        if not listed:
+            version = max(version, IR_OF_FREE_INITIALIZERS)
         inputs: dict[str, ir.TensorProtocol] = {}
         if not self.export_params:
-            inputs = weights_to_inputs(model, note, keep_values=False)
-        elif self.keep_as_inputs:
+            inputs = weights_to_inputs(model, note, keep_values=False, keep_constants=not listed)
+        elif self.keep_as_inputs or listed:
             weights_to_inputs(model, note, keep_values=True)
-        version = lowest_ir_version(model, work.target.opset)
         model.ir_version = version
         work.provide(Fact.INITIALIZERS, Placement(version, inputs, tied))

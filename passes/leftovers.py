@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 import onnx_ir as ir
@@ -15,13 +15,11 @@ from ..pipeline.work import Target
 from .control_flow import is_control_flow, is_sequence_operator
 from .decompose import NotDecomposed, decomposed
 from .dialect import is_dialect_list
+from .kept_operators import keep_operator, remove_with_lists, write_aten
 from .lower.emitter import Emitter
 from .lower.graph import WHY_LEFT, discard, lower_node, lowest_opset_for
-from .lower.inexpressible import Inexpressible
+from .lower.inexpressible import LEFT_BY_RECIPE, Inexpressible
 from .lower.session import Session
-
-ATEN_DOMAIN = "org.pytorch.aten"
-CUSTOM_VERSION = 1
 
 # How many places of one operator an error names before it only counts.
 _PLACES_NAMED = 3
@@ -47,7 +45,9 @@ def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, dec
         return
     session = Session(target.opset, target.custom_opsets, graph)
     if decompose:
-        left = [node for node in left if not _expanded(node, session, note)]
+        # What the recipe names is to stay whole, unless nothing may stay.
+        kept = [node for node in left if export_type != "onnx" and node.meta[WHY_LEFT] == LEFT_BY_RECIPE]
+        left = kept + [node for node in left if node not in kept and not _expanded(node, session, note)]
     if not left:
         return
     bound = [node for node in left if is_control_flow(node) or is_sequence_operator(node)]
@@ -56,10 +56,10 @@ def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, dec
         raise _report(left if export_type == "onnx" else bound, target)
     for node in left:
         if export_type == "fallthrough":
-            _keep(node, graph)
+            keep_operator(node, session)
             note.count("kept as custom operators")
         else:
-            _write_aten(node, graph)
+            write_aten(node, session)
             note.count("written as ATen")
         note.decided(f"kept {_name(node)}", node.meta.pop(WHY_LEFT), node)
 
@@ -107,7 +107,7 @@ def _expanded(node: ir.Node, session: Session, note: Note) -> bool:
             new.name = old.name
         session.values[old] = new
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-    _remove(graph, node)
+    remove_with_lists(node)
     note.count(f"decomposed {_name(node)}")
     return True
 
@@ -145,57 +145,6 @@ def _graph_of(node: ir.Node) -> ir.Graph:
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     return graph
-
-
-def _remove(graph: ir.Graph, node: ir.Node) -> None:
-    lists = [value.producer() for value in node.inputs if value is not None and is_dialect_list(value.producer())]
-    graph.remove(node, safe=True)
-    for built in lists:
-        if built is not None and built.graph is graph and not built.outputs[0].uses():
-            graph.remove(built, safe=True)
-
-
-# ---- kept operators --------------------------------------------------------------------------------------------------
-
-
-def _stated_attributes(node: ir.Node) -> list[ir.Attr]:
-    return [attribute for attribute in node.attributes.values() if attribute.type != ir.AttributeType.UNDEFINED]
-
-
-def _replace(node: ir.Node, root: ir.Graph, domain: str, op_type: str, attributes: Iterable[ir.Attr]) -> None:
-    graph = _graph_of(node)
-    made = ir.Node(domain, op_type, node.inputs, attributes, num_outputs=len(node.outputs))
-    made.meta.update(node.meta)
-    made.meta.pop(WHY_LEFT, None)
-    for old, new in zip(node.outputs, made.outputs, strict=True):
-        new.name, new.type, new.shape = old.name, old.type, old.shape
-    graph.insert_before(node, made)
-    ir.convenience.replace_all_uses_with(node.outputs, made.outputs, replace_graph_outputs=True)
-    graph.remove(node, safe=True)
-    root.opset_imports.setdefault(domain, CUSTOM_VERSION)
-    for value in made.inputs:
-        built = value.producer() if value is not None else None
-        if is_dialect_list(built) and built is not None:
-            root.opset_imports.setdefault(built.domain, CUSTOM_VERSION)
-
-
-def _keep(node: ir.Node, root: ir.Graph) -> None:
-    """Keep a node as a custom operator of its own domain, its overload as an attribute."""
-    attributes = _stated_attributes(node)
-    if node.overload:
-        attributes.append(ir.AttrString("overload_name", node.overload))
-    _replace(node, root, node.domain, node.op_type, attributes)
-
-
-def _write_aten(node: ir.Node, root: ir.Graph) -> None:
-    """Write a node as ``org.pytorch.aten::ATen``, the operator and its overload as attributes."""
-    operator = node.op_type if node.domain == "aten" else f"{node.domain}::{node.op_type}"
-    attributes = [
-        ir.AttrString("operator", operator),
-        ir.AttrString("overload_name", node.overload),
-        *_stated_attributes(node),
-    ]
-    _replace(node, root, ATEN_DOMAIN, "ATen", attributes)
 
 
 # ---- the report ------------------------------------------------------------------------------------------------------

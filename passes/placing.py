@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from .graph_edits import Names, all_graphs, dims_of, keep_knowledge, with_subgraphs
+from .graph_edits import Names, all_graphs, dims_of, is_moved_statistic, keep_knowledge, with_subgraphs
 from .model_bytes import tensor_blocks
 from .weights import ComputedWeight, Weight
 
 if TYPE_CHECKING:
     from ..pipeline.note import Note
 
-LOWEST_IR_VERSION = 4
+IR_OF_FREE_INITIALIZERS = 4
 """The first IR version whose initializers need not be graph inputs; see docs/adr/0002-ir-version.md."""
 
 _IR_OF_TYPE = {
@@ -62,7 +62,7 @@ def merge_tied(model: ir.Model, note: Note) -> dict[str, str]:
     merged: dict[str, str] = {}
     for value in list(model.graph.initializers.values()):
         tensor = value.const_value
-        if isinstance(tensor, Weight) and tensor.nbytes:
+        if isinstance(tensor, Weight) and tensor.nbytes and not is_moved_statistic(value):
             kept = first.setdefault(tensor.storage_key(), value)
             if kept is not value and _merge(model, value, kept, merged):
                 note.count("tied")
@@ -74,7 +74,7 @@ def merge_equal(model: ir.Model, note: Note) -> dict[str, str]:
     groups: dict[tuple[object, ...], list[ir.Value]] = {}
     for value in model.graph.initializers.values():
         tensor = value.const_value
-        if isinstance(tensor, Weight) and tensor.nbytes:
+        if isinstance(tensor, Weight) and tensor.nbytes and not is_moved_statistic(value):
             groups.setdefault((tensor.dtype, tuple(tensor.shape)), []).append(value)
     merged: dict[str, str] = {}
     for group in groups.values():
@@ -104,18 +104,24 @@ def _merge(model: ir.Model, value: ir.Value, kept: ir.Value, merged: dict[str, s
     return True
 
 
-def weights_to_inputs(model: ir.Model, note: Note, *, keep_values: bool) -> dict[str, ir.TensorProtocol]:
-    """Append every weight to the graph's inputs; returns name -> tensor of those whose value is not stored any more."""
+def weights_to_inputs(
+    model: ir.Model, note: Note, *, keep_values: bool, keep_constants: bool = False
+) -> dict[str, ir.TensorProtocol]:
+    """Append every weight to the graph's inputs; returns name -> tensor of those whose value is not stored any more.
+
+    Constants that are no weights become Constant nodes, unless they are to stay initializers.
+    """
     graph = model.graph
     fed: dict[str, ir.TensorProtocol] = {}
+    first = graph[0] if len(graph) else None
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
         if tensor is None or value.is_graph_input():
             continue
         is_weight = isinstance(tensor, Weight | ComputedWeight)
         if not is_weight:
-            if keep_values:
-                _to_constant_node(graph, value)
+            if not keep_constants:
+                _to_constant_node(graph, value, first)
             continue
         value.type = value.type or ir.TensorType(tensor.dtype)
         value.shape = value.shape or ir.Shape(dims_of(tensor))
@@ -133,27 +139,29 @@ def weights_to_inputs(model: ir.Model, note: Note, *, keep_values: bool) -> dict
     return fed
 
 
-def _to_constant_node(graph: ir.Graph, value: ir.Value) -> None:
+def _to_constant_node(graph: ir.Graph, value: ir.Value, before: ir.Node | None) -> None:
     tensor = value.const_value
-    if tensor is None or not value.uses() or value.is_graph_output():
+    if tensor is None or value.is_graph_output():
         return
     assert value.name is not None
     del graph.initializers[value.name]
+    if not value.uses():
+        return
     node = ir.node("Constant", [], attributes={"value": tensor})
     output = node.outputs[0]
     output.name, output.type, output.shape = value.name, ir.TensorType(tensor.dtype), value.shape
     value.replace_all_uses_with(output)
     value.name = None
-    if len(graph):
-        graph.insert_before(graph[0], node)
-    else:
+    if before is None:
         graph.append(node)
+    else:
+        graph.insert_before(before, node)
 
 
 def lowest_ir_version(model: ir.Model, opset: int) -> int:
-    """Return the lowest IR version, from 4 on, that has the opset, the element types and the functions of a model."""
+    """Return the lowest IR version that has the opset, the element types and the functions of a model."""
     imports = [onnx.helper.make_opsetid("", opset)]
-    version = max(LOWEST_IR_VERSION, onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True))
+    version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
     if model.functions:
         version = max(version, _IR_OF_FUNCTIONS)
         if any(function.overload for function in model.functions.values()):

@@ -68,13 +68,15 @@ class ShareEqual:
             self._nodes(function.graph, {}, note)
 
     def _constants(self, model: ir.Model, note: Note) -> None:
-        from .graph_edits import keep_knowledge, with_subgraphs
+        from .graph_edits import is_moved_statistic, keep_knowledge, with_subgraphs
 
         first: dict[Key, ir.Value] = {}
         for graph in with_subgraphs(model.graph):
             for name, value in list(graph.initializers.items()):
                 tensor = value.const_value
                 if tensor is None or value.is_graph_input() or value.is_graph_output() or not self._may_share(tensor):
+                    continue
+                if is_moved_statistic(value):
                     continue
                 kept = first.setdefault((_content(tensor), None if graph is model.graph else graph), value)
                 if kept is value and graph is not model.graph:

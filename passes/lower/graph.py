@@ -20,7 +20,7 @@ from ..dialect import Bound, OperatorSchema, bind, find_overload, is_dialect_lis
 from .control_flow import lower_control_flow, lower_sequence_operator
 from .complex_pairs import PREFIX, carry_mark, pair_up, touches_complex
 from .emitter import Described, Emitter
-from .inexpressible import Inexpressible
+from .inexpressible import LEFT_BY_RECIPE, Inexpressible
 from .registry import Entry, find_lowering
 from .schemas import newest_opset
 from .session import Session
@@ -171,7 +171,7 @@ def lower_node(
         raise Inexpressible("no lowering is registered for it") from error
     schema = bound.schema
     if schema.returns_tensors and session.leaves(schema.full_name):
-        raise Inexpressible("the recipe leaves it in place")
+        raise Inexpressible(LEFT_BY_RECIPE)
     name = PREFIX + schema.qualified_name if touches_complex(node) else schema.qualified_name
     entry = find_lowering(name, schema.overload, session.opset)
     if entry is None:

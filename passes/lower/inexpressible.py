@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+LEFT_BY_RECIPE = "the recipe leaves it in place"
+
 
 class Inexpressible(Exception):
     """Raised where an operator, with these arguments, cannot be written at the target opset.

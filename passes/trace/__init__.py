@@ -24,10 +24,17 @@ class Trace:
     model and the state of torch are afterwards what they were.
 
     What capture decided is recorded: guards on sizes, requested axes that became constants, buffers that the model
-    writes. A branch on the values of a tensor cannot be captured and is an error that quotes the user's line.
+    writes. A branch on the values of a tensor cannot be captured and is an error that quotes the user's line. Example
+    outputs, where the caller gives them, must have the number, types and sizes of the outputs found.
+
+    With `buffer_outputs`, what the model writes to its buffers (the running statistics of a BatchNorm in training)
+    follows the model's outputs, as `1.running_mean.updated`; otherwise it is left out, and that is on record.
     """
 
     strategy: str = option("auto", help="How the model is captured.", choices=NAMES)
+    buffer_outputs: bool = option(
+        False, help="Give what the model writes to its buffers (running statistics) as outputs, after the model's own."
+    )
 
     def run(self, work: Work, note: Note) -> None:
         """Provide `Fact.GRAPH` and set the work's model."""
@@ -41,12 +48,25 @@ class Trace:
         work.model, capture = strategies.captured(arguments, names, note)
         declared = [Guard(text, True, "dynamic_shapes", False, True) for text in declared_conditions(arguments)]
         capture = attrs.evolve(capture, guards=(*capture.guards, *declared))
+        if arguments.example_outputs is not None:
+            from lading.passes.trace.example_outputs import compare_example_outputs
+
+            compared = compare_example_outputs(arguments.example_outputs, work.model.graph.outputs)
+            note.count("example outputs compared", compared)
+        if self.buffer_outputs:
+            from lading.passes.trace.state_outputs import add_state_outputs
+
+            work.provide(Fact.ARGUMENTS, add_state_outputs(work.model, capture, arguments))
+        else:
+            from lading.passes.trace.state_outputs import drop_state_writes
+
+            drop_state_writes(work.model, capture)
         work.provide(Fact.GRAPH, capture)
         note.count("nodes", len(work.model.graph))
-        _report(capture, note)
+        _report(capture, note, state_is_output=self.buffer_outputs)
 
 
-def _report(capture: Capture, note: Note) -> None:
+def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:
     note.decided("captured", f"by the strategy {capture.strategy}", **capture.details)
     for special in capture.specialisations:
         note.decided(
@@ -72,6 +92,9 @@ def _report(capture: Capture, note: Note) -> None:
     for baked in capture.baked:
         note.decided("value baked in", "the model's Python read it", value=repr(baked.value), source=baked.source)
     for name in capture.buffer_writes:
+        if state_is_output:
+            note.count("buffers as outputs")
+            continue
         note.decided("write to state left out", "a file keeps no state between runs", tensor=name)
     for name, path in capture.constants.items():
         if not path:

@@ -83,22 +83,62 @@ def test_changed_weights_left_to_the_caller_are_warned_about() -> None:
     assert ["column", "folded"] == [warning.details["change"] for warning in note.warnings]
 
 
-@pytest.mark.parametrize("keep", [None, False, True])
-@pytest.mark.parametrize("opset", [7, 9, 17])
-def test_keep_as_inputs_means_the_same_at_every_opset(keep: bool | None, opset: int) -> None:
+def read(opset: int, keep: bool | None) -> tuple[int, list[str], list[str]]:
+    """Return IR version, inputs and initializers of a file that onnxruntime has run."""
     work = work_with(opset, bias=Weight(torch.ones(3), "bias"), one=ir.tensor([1.0, 1.0, 1.0]))
     run(work, keep_as_inputs=keep)
-    inputs, initializers = names(work)
-    assert (
-        (["x", "bias"], ["bias"]) == (inputs, initializers)
-        if keep
-        else (["x"], ["bias", "one"]) == (inputs, initializers)
-    )
     session = onnxruntime.InferenceSession(ir.to_proto(work.model).SerializeToString())
     assert [2.0, 2.0, 2.0] == session.run(None, {"x": torch.zeros(3).numpy()})[0].tolist()
+    return (work.model.ir_version, *names(work))
 
 
-@pytest.mark.parametrize(("opset", "version"), [(7, 4), (8, 4), (9, 4), (11, 6), (13, 7), (18, 8), (20, 9), (23, 11)])
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(("opset", "version"), [(7, 4), (9, 4), (17, 8)])
+def test_keep_as_inputs_means_the_same_at_every_opset(keep: bool, opset: int, version: int) -> None:
+    expected = (version, ["x", "bias"], ["bias"]) if keep else (version, ["x"], ["bias", "one"])
+    assert expected == read(opset, keep)
+
+
+@pytest.mark.parametrize(
+    ("opset", "expected"),
+    [
+        (7, (3, ["x", "bias"], ["bias"])),
+        (8, (3, ["x", "bias"], ["bias"])),
+        (9, (4, ["x"], ["bias", "one"])),
+    ],
+)
+def test_unset_keep_as_inputs_follows_the_ir_version(opset: int, expected: tuple[int, list[str], list[str]]) -> None:
+    assert expected == read(opset, None)
+
+
+def test_below_ir_version_4_no_initializer_stays_beside_the_weights_that_the_caller_feeds() -> None:
+    work = work_with(8, bias=Weight(torch.ones(3), "bias"), one=ir.tensor([1.0, 1.0, 1.0]))
+    run(work, export_params=False)
+    assert (3, (["x", "bias"], [])) == (work.model.ir_version, names(work))
+
+
+def normalising(opset: int, **weights: torch.Tensor) -> Work:
+    """A BatchNormalization in training mode, whose parameters are `scale`, `shift`, `mean` and `var`."""
+    text = f"""<ir_version: 8, opset_import: ["" : {opset}]>
+        main (float[2, 3] x) => (float[2, 3] y) {{
+            y, m, v = BatchNormalization<training_mode = 1>(x, scale, shift, mean, var)
+        }}"""
+    inner = ir.from_onnx_text(text)
+    for index, (name, tensor) in enumerate(weights.items(), start=1):
+        value = ir.val(name, const_value=Weight(tensor, name))
+        inner.graph[0].replace_input_with(index, value)
+        inner.graph.register_initializer(value)
+    return Work(target=Target(opset), model=inner)
+
+
+def test_statistics_that_a_run_moves_are_merged_with_nothing() -> None:
+    zero, one = torch.zeros(3), torch.ones(3)
+    work = normalising(17, scale=one, shift=zero, mean=zero, var=one)
+    run(work, share_equal_weights=True)
+    assert ["scale", "shift", "mean", "var"] == names(work)[1]
+
+
+@pytest.mark.parametrize(("opset", "version"), [(7, 3), (8, 3), (9, 4), (11, 6), (13, 7), (18, 8), (20, 9), (23, 11)])
 def test_the_ir_version_is_the_lowest_for_the_opset(opset: int, version: int) -> None:
     work = work_with(opset)
     run(work)

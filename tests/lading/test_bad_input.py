@@ -29,7 +29,7 @@ CASES = [
     (["export", "nets.py:net", "-i", "x:flaot32[2,4]"], 2, "flaot32", "float32"),
     (["export", "nets.py:net", "-i", "x:float32[2,4]", "-i", "y:float32[2]"], 2, "no input 'y'", "x"),
     (["export", "nets.py:misfit"], 2, "forward", "x"),
-    (["export", "nets.py:branching"], 3, "value of a tensor", "torch.where"),
+    (["export", "nets.py:branching", "-s", "trace.strategy=record"], 3, "value of a tensor", "torch.where"),
     (["export", "nets.py:fixing", "-i", "x:float32[batch=2,4]"], 3, "batch", "nets.py:1"),
     (["export", "nets.py:unsupported"], 4, "linalg_svd", "linalg_eigh"),
     (["plan", "no-such-recipe"], 2, "no-such-recipe", "inference"),

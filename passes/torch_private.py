@@ -28,6 +28,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "DispatchKeySet"),
     ("torch._C", "_ExcludeDispatchKeyGuard"),
     ("torch._C", "_VariableFunctions.lstm"),
+    ("torch._C", "ScriptMethod.owner"),
     ("torch._C", "ScriptModule"),
     ("torch._C", "ScriptObject"),
     ("torch._C", "_is_any_autocast_enabled"),
@@ -362,3 +363,18 @@ def script_class_method(class_name: str, method: str) -> Any:
     unit = find("torch.jit._state", "_python_cu")
     function = unit.find_function(f"{class_name}.{method}")
     return None if function is None else function.graph
+
+
+@contextlib.contextmanager
+def script_calls_by(function: Callable[..., Any], method: Callable[..., Any]) -> Iterator[None]:
+    """Let calls of TorchScript functions and methods from Python go to `function` and `method` for a while.
+
+    Both get the called object first: for a method, `owner` and `name` say which.
+    """
+    before = torch.jit.ScriptFunction.__call__, torch._C.ScriptMethod.__call__
+    torch.jit.ScriptFunction.__call__ = function
+    torch._C.ScriptMethod.__call__ = method
+    try:
+        yield
+    finally:
+        torch.jit.ScriptFunction.__call__, torch._C.ScriptMethod.__call__ = before

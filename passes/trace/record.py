@@ -21,6 +21,8 @@ from lading.passes.trace.composites import Composites
 from lading.passes.trace.failures import explained
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import Recorder, type_of
+from lading.passes.trace.script.children import interpreted
+from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.pipeline.errors import UsageError
@@ -77,6 +79,9 @@ class Run:
         self.places = Places(state.paths, _call.__code__)
         self.axes.line = self.places.line
         self.recorder = Recorder(self.fake, self.axes, self.places, self._name_constant)
+        if arguments.bake_branches:
+            shadow = self.recorder.shadow = Shadow(self.axes, self.places)
+            self.axes.presume = lambda question: shadow.answer(self.recorder, question)
         self.constants: dict[str, str] = {}
         self.tied: dict[str, tuple[str, ...]] = {}
         self._stand_ins: dict[int, torch.Tensor] = {}
@@ -130,6 +135,8 @@ class Run:
             self.recorder.arithmetic.read_from(self.axes.symbol(name), value, axis)
         self.recorder.graph_inputs.append(value)
         self.recorder.bind(fake, value)
+        if self.recorder.shadow is not None:
+            self.recorder.shadow.hold(fake, item.tensor.detach().clone())
         return torch_private.wrap_functional(fake)
 
     def _name_constant(self, tensor: torch.Tensor) -> str:
@@ -157,6 +164,7 @@ class Run:
                 stack.enter_context(torch_private.symbolic_kernels())
             stack.enter_context(self.recorder)
             self.state.set_mode(self.arguments.mode)
+            stack.enter_context(interpreted(self.recorder))
             with Composites(self.recorder):
                 result = _call(self.arguments.model, args, kwargs)
             self.outputs = Outputs(result, self.recorder, self.arguments)
@@ -165,8 +173,10 @@ class Run:
     def _buffer_writes(self) -> dict[str, ir.Value]:
         writes = {}
         for slot, wrapped, fake in self._written:
-            held = slot.holder.get(slot.key)
-            if held is None or not isinstance(held, torch.Tensor):
+            if slot.key not in slot.holder:  # the holder of a scripted module knows no `get`
+                continue
+            held = slot.holder[slot.key]
+            if not isinstance(held, torch.Tensor):
                 continue
             if not torch_private.is_functional(held):
                 continue

@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from constructs import branches, lists, loops
+from constructs import branches, interfaces, lists, loops, modules, tensors, writes
 
-LOADED = (branches, lists, loops)
+LOADED = (branches, interfaces, lists, loops, modules, tensors, writes)

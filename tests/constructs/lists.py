@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists, tuples, named tuples, dicts and strings."""
 
-
-
 from __future__ import annotations
 
 from typing import NamedTuple

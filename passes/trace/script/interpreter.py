@@ -294,7 +294,8 @@ class Interpreter:
         if name == "training" and self.mode != "preserve":
             return self.mode == "train"
         path = f"{target.path}.{name}" if target.path else name
-        return self.held(target.handle.getattr(name), path)
+        handle = target.handle
+        return self.held(handle.getattr(name) if hasattr(handle, "getattr") else getattr(handle, name), path)
 
     def held(self, value: Any, path: str) -> Any:
         """Return what the model holds as a value of the interpreter: tensors get their stand-ins."""

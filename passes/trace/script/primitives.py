@@ -155,7 +155,9 @@ def _tuple_class(kind: Any) -> Any:
     names = _field_names(text[len("NamedTuple(") : -1])
     key = f"{kind.annotation_str}({','.join(names)})"
     if key not in _NAMED_TUPLES:
-        _NAMED_TUPLES[key] = collections.namedtuple(class_name(kind.annotation_str), names)
+        # The results of operators such as topk are named tuples of a class without a name.
+        name = class_name(kind.annotation_str)
+        _NAMED_TUPLES[key] = collections.namedtuple(name if name.isidentifier() else "Results", names)
     return _NAMED_TUPLES[key]
 
 

@@ -114,9 +114,7 @@ def check_mode(program: ExportedProgram, asked: str) -> None:
     modes = modes_of(program)
     if asked == "preserve" or not modes or modes == {asked}:
         return
-    is_in = (
-        "partly training, partly evaluation" if len(modes) > 1 else ("training" if "train" in modes else "evaluation")
-    )
+    is_in = " and ".join(sorted("training" if mode == "train" else "evaluation" for mode in modes))
     asked_for = "training" if asked == "train" else "evaluation"
     hint = "export with training='preserve'"
     if len(modes) == 1:

@@ -17,6 +17,19 @@ from lading.passes.trace.symbols import _Printer as Printer
 Number = torch.SymInt | torch.SymFloat | torch.SymBool
 
 
+class _Inside(dict[sympy.Symbol, str]):
+    """The names of symbols as parts of an expression: one such as `2*n` stands in parentheses."""
+
+    def __init__(self, names: dict[sympy.Symbol, str]) -> None:
+        super().__init__()
+        self._whole = names
+
+    def get(self, symbol: sympy.Symbol, default: Any = None) -> Any:
+        """Return the name of a symbol as it stands inside of an expression."""
+        name = self._whole.get(symbol, default)
+        return name if name is None or name.isidentifier() else f"({name})"
+
+
 class Sizes:
     """The symbols of one program.
 
@@ -29,7 +42,7 @@ class Sizes:
     def __init__(self) -> None:
         self.asked: dict[str, int] = {}
         self._names: dict[sympy.Symbol, str] = {}
-        self._printer = Printer(self._names)
+        self._printer = Printer(_Inside(self._names))
         self._constants: dict[sympy.Symbol, sympy.Integer] = {}
         self._fixed_at: dict[sympy.Symbol, str] = {}
         self._guards: list[Guard] = []
@@ -86,6 +99,8 @@ class Sizes:
 
     def text(self, expression: sympy.Basic) -> str:
         """Write an expression over the names of the axes."""
+        if isinstance(expression, sympy.Symbol):
+            return self._names.get(expression, expression.name)
         return str(self._printer.doprint(expression))
 
     def dim(self, size: Any) -> int | str:

@@ -9,9 +9,10 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .exported import Exported
+from .overrides import FurtherArguments, overrides_of
 from .passes import BUILTIN
 from .passes.atomic_write import check_target
 from .passes.request import Request
@@ -25,102 +26,8 @@ from .pipeline.resolve import resolve
 from .pipeline.run import run_plan, target_of
 from .pipeline.work import Work
 
-_TRAINING_MODES = {"EVAL": "eval", "PRESERVE": "preserve", "TRAINING": "train", "TRAIN": "train"}
-_EXPORT_TYPES = {
-    "ONNX": "onnx",
-    "ONNX_FALLTHROUGH": "fallthrough",
-    "FALLTHROUGH": "fallthrough",
-    "ONNX_ATEN": "aten",
-    "ATEN": "aten",
-    "ONNX_ATEN_FALLBACK": "aten-fallback",
-    "ATEN_FALLBACK": "aten-fallback",
-}
-
-
-def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
-    """Translate an enumeration member of torch.onnx, or a plain string, to a recipe's word for it."""
-    if isinstance(value, bool) and argument == "training":
-        # torch.onnx.export took a bool here before TrainingMode existed.
-        return "train" if value else "eval"
-    name = str(getattr(value, "name", value)).upper().replace("-", "_")
-    if name in words:
-        return words[name]
-    raise UsageError(
-        f"{argument}={value!r} is not known",
-        where=f"lading.export({argument}=...)",
-        hint=f"one of: {', '.join(sorted(set(words.values())))}",
-    )
-
-
-def overrides_of(
-    *,
-    export_params: bool | None = None,
-    verbose: bool | None = None,
-    training: Any = None,
-    input_names: Sequence[str] | None = None,
-    output_names: Sequence[str] | None = None,
-    operator_export_type: Any = None,
-    opset_version: int | str | None = None,
-    do_constant_folding: bool | None = None,
-    example_outputs: Any = None,
-    dynamic_axes: Mapping[str, Any] | None = None,
-    keep_initializers_as_inputs: bool | None = None,
-    custom_opsets: Mapping[str, int] | None = None,
-    dynamic_shapes: Any = None,
-    examples: Sequence[Any] | None = None,
-    verify: bool | None = None,
-) -> dict[str, Any]:
-    """Say the arguments of :func:`export` as overrides of recipe values; those left at None say nothing."""
-    found: dict[str, Any] = {}
-    if export_params is not None:
-        found["initializers.export_params"] = export_params
-        if not export_params:
-            # Whoever feeds the weights has them as PyTorch stores them, not folded into each other.
-            found["fold-constants.weights"] = False
-            found["fold-batch-norm.enabled"] = False
-    if verbose:
-        found["serialize.doc_strings"] = True
-        found["serialize.provenance"] = "full"
-    if training is not None:
-        found["normalize-arguments.training"] = _word(training, _TRAINING_MODES, "training")
-    if input_names is not None:
-        found["normalize-arguments.input_names"] = _names(input_names, "input_names")
-    if output_names is not None:
-        found["normalize-arguments.output_names"] = _names(output_names, "output_names")
-    if operator_export_type is not None:
-        kind = _word(operator_export_type, _EXPORT_TYPES, "operator_export_type")
-        found["fallback.operator_export_type"] = kind
-        if kind != "onnx":
-            # As documented for torch 1.8: by default only ONNX files keep their initializers out of the inputs.
-            found["initializers.keep_as_inputs"] = True
-        if kind == "aten":
-            found["lower.leave"] = ("*",)
-    if opset_version is not None:
-        found["target.opset"] = opset_version
-    if do_constant_folding is not None:
-        found["fold-constants.enabled"] = do_constant_folding
-        found["fold-batch-norm.enabled"] = do_constant_folding
-    if example_outputs is not None:
-        found["normalize-arguments.example_outputs"] = example_outputs
-    if dynamic_axes is not None:
-        found["normalize-arguments.dynamic_axes"] = dynamic_axes
-    if dynamic_shapes is not None:
-        found["normalize-arguments.dynamic_shapes"] = dynamic_shapes
-    if examples is not None:
-        found["normalize-arguments.examples"] = tuple(examples)
-    if keep_initializers_as_inputs is not None:
-        found["initializers.keep_as_inputs"] = keep_initializers_as_inputs
-    if custom_opsets is not None:
-        found["target.custom_opsets"] = dict(custom_opsets)
-    if verify is not None:
-        found["verify.enabled"] = verify
-    return found
-
-
-def _names(names: Any, argument: str) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise UsageError(f"{argument} is the string {names!r}, not a list of names", hint=f"{argument}=[{names!r}]")
-    return tuple(names)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def export(
@@ -152,6 +59,7 @@ def export(
     reproducer: str | os.PathLike[str] | None = None,
     on_event: Callable[[Mapping[str, Any]], None] | None = None,
     reload: Callable[[], Any] | None = None,
+    **further: Unpack[FurtherArguments],
 ) -> Exported:
     """Export a model to ONNX.
 
@@ -165,16 +73,17 @@ def export(
             (a trailing ``{}`` says that a dict before it is positional). Containers may be nested.
         f: where the file goes: a path, a writable binary file object, or ``None`` to write nothing.
         export_params: whether weights are stored in the file; otherwise they become inputs.
-        verbose: whether nodes get doc strings and full origins.
-        training: ``TrainingMode`` or "eval", "preserve", "train".
-        input_names: names for the inputs, in order.
+        verbose: whether the passes are told on stderr as they run, and nodes get doc strings and full origins.
+        training: ``TrainingMode`` or "eval", "preserve" (each module as it is), "train".
+        input_names: names for the inputs, in order; further ones name the weights, in the order of ``state_dict``.
         output_names: names for the outputs, in order.
         operator_export_type: ``OperatorExportTypes`` or "onnx", "fallthrough", "aten", "aten-fallback".
         opset_version: the opset of the file, from 7 to the newest of the installed onnx, or "latest".
         do_constant_folding: whether constants are folded.
         example_outputs: outputs of the example call; they are compared with those that capture finds.
         dynamic_axes: for each input or output name a dict of axis to name, or a list of axes.
-        keep_initializers_as_inputs: whether weights are graph inputs as well as initializers.
+        keep_initializers_as_inputs: whether weights are graph inputs as well as initializers; by default so below
+            opset 9, and where ``operator_export_type`` is not ONNX.
         custom_opsets: versions of domains other than ONNX's own.
         kwargs: keyword arguments of the example call.
         dynamic_shapes: dynamic axes as ``torch.export.export`` takes them: nested like the arguments, in tuples or by
@@ -191,17 +100,23 @@ def export(
         reproducer: a folder that gets the rest of the recipe and the graph if a pass fails.
         on_event: called with each audit event as it happens.
         reload: makes the model anew, for checks that want a second copy.
+        further: the rest of what ``torch.onnx.export`` took in PyTorch 1.8 or takes today (``strip_doc_string``,
+            ``use_external_data_format``, ``dynamo``, ...), honoured or refused; ``docs/from-torch-onnx.md`` has each.
 
     Returns:
         The export: the model, the plan, the events, and ways to save and run it.
 
     Raises:
-        UsageError: an argument or the recipe does not make sense.
+        UsageError: an argument or the recipe does not make sense, or an argument cannot take effect.
         CaptureError: the model could not be recorded.
         UnsupportedOperators: operators remain that the opset cannot express.
         VerificationFailed: the file differs from eager.
     """
+    loaded = load_recipe(recipe if isinstance(recipe, str) else Path(recipe))
     given = overrides_of(
+        loaded,
+        model=model,
+        file=f,
         export_params=export_params,
         verbose=verbose,
         training=training,
@@ -222,7 +137,7 @@ def export(
         model = _loaded(model)
     registry = Registry(BUILTIN)
     resolved = resolve(
-        load_recipe(recipe if isinstance(recipe, str) else Path(recipe)),
+        loaded,
         registry,
         overrides={**given, **(overrides or {})},
         settings=settings,
@@ -238,11 +153,27 @@ def export(
     sinks: list[Sink] = [] if on_event is None else [on_event]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_collector_paused())
+        if verbose:
+            sinks.append(stack.enter_context(_told_on_stderr()))
         if log is not None:
             sinks.append(stack.enter_context(JsonLines(log)))
         writer = None if reproducer is None else FolderReproducer(reproducer)
         events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer)
     return Exported(work=work, plan=plan, events=events)
+
+
+@contextlib.contextmanager
+def _told_on_stderr() -> Iterator[Sink]:
+    """Give a sink that says what each pass did, as it happens."""
+    from rich.console import Console
+
+    from .console import Progress
+
+    progress = Progress(Console(stderr=True, soft_wrap=True))
+    try:
+        yield progress
+    finally:
+        progress.close()
 
 
 @contextlib.contextmanager

@@ -107,7 +107,7 @@ class Initializers:
     export_params: bool = option(True, help="Store the values of weights; if false they become graph inputs.")
     keep_as_inputs: bool | None = option(
         None,
-        help="List stored weights among the graph inputs too, so that a caller can override them; unset: below opset 9.",
+        help="List stored weights among the graph inputs too, so that callers can override them; unset: below opset 9.",
     )
     deduplicate: bool = option(True, help="Store weights that share memory once.")
     share_equal_weights: bool = option(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How an operator that has no ONNX form is kept: as ``org.pytorch.aten::ATen``, or under its own name.
 
-The layout is the classic exporter's, so that what reads its files reads these.  Every argument of the operator's schema
-is an input, in schema order: integers are int64 scalars, floats float64 scalars, booleans bool scalars, lists of them
-vectors, data types the integers of PyTorch's ``ScalarType``, strings scalars of strings.  An absent argument is an empty
-input, and empty inputs at the end are left out.  A list of tensors is a sequence, or the output of a
+The layout is the classic exporter's, so that what reads its files reads these.  Every argument of the operator's
+schema is an input, in schema order: integers are int64 scalars, floats float64 scalars, booleans bool scalars, lists
+of them vectors, data types the integers of PyTorch's ``ScalarType``, strings scalars of strings.  An absent argument
+is an empty input, and empty inputs at the end are left out.  A list of tensors is a sequence, or the output of a
 ``prim::ListConstruct`` node where the opset or the members do not allow one.
 
 Source: ``torch.onnx.OperatorExportTypes`` in the documentation of PyTorch 1.8, whose example has the constant 0 of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..pipeline.declare import a_pass, option
-from ..pipeline.errors import UsageError
+from ..pipeline.errors import InternalError, UsageError
 from ..pipeline.facts import Fact
 from ..pipeline.origin import origin_of
 
@@ -43,6 +43,9 @@ class Serialize:
     Weights go from torch's memory to the disk block by block; none is copied, inside the file or beside it. The file
     appears under its name only when it is complete; until then, and after any error, an old file stays as it was.
 
+    `check` runs onnx.checker over the model before it is written. Each node was checked against its operator's schema
+    when it was made, so this is a second look, for the passes after that.
+
     One file is written. Weights go to a second one only if `external_data_threshold` says so, or if the file would
     pass protobuf's limit of 2 GiB, which is put on record.
 
@@ -65,7 +68,8 @@ class Serialize:
         help="Origin kept on each node: none, light (module path, passes), or full (also module class, source line).",
         choices=("none", "light", "full"),
     )
-    doc_strings: bool = option(False, help="Keep doc strings, and give each node its source line as one.")
+    doc_strings: bool = option(False, help="Keep doc strings, and give each node its place in the source as one.")
+    check: bool = option(False, help="Let onnx.checker look at the model first; what it finds fails the export.")
     sync: str = option(
         "auto",
         help="Force bytes to the disk before renaming: always, never, or auto (only where an old file is replaced).",
@@ -81,7 +85,10 @@ class Serialize:
         model.metadata_props.update(getattr(work.request, "metadata", {}))
         model.producer_name, model.producer_version = "lading", importlib.metadata.version("lading")
         self._write_origins(model)
-        _complete_opsets(model, work)
+        _complete_opsets(model, work, note)
+        if self.check:
+            _check(model)
+            note.count("checked by onnx.checker")
         target = getattr(work.request, "file", None)
         if target is None:
             size = model_bytes(model).size
@@ -172,8 +179,9 @@ class Serialize:
                     del node.metadata_props[key]
             if not self.doc_strings:
                 node.doc_string = None
-            elif not node.doc_string and origin is not None and origin.source:
-                node.doc_string = origin.source
+            elif not node.doc_string and origin is not None:
+                # torch's own modules have no line of the user's; the module says where they stand.
+                node.doc_string = origin.source or origin.module or None
         if not self.doc_strings:
             from .graph_edits import all_graphs
 
@@ -189,11 +197,40 @@ def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
         yield from graph
 
 
-def _complete_opsets(model: ir.Model, work: Work) -> None:
+def _check(model: ir.Model) -> None:
+    """Let onnx.checker look at everything but the bytes of the weights, which would have to be gathered for it."""
+    import onnx
+    import onnx_ir as ir
+
+    from .graph_edits import dims_of
+    from .model_bytes import graph_without_initializers
+
+    graph = graph_without_initializers(model.graph, model.ir_version)
+    stated = {value.name for value in graph.input}
+    for name, value in model.graph.initializers.items():
+        if name not in stated and value.const_value is not None:
+            tensor = value.const_value
+            graph.input.append(onnx.helper.make_tensor_value_info(name, tensor.dtype.value, dims_of(tensor)))
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
+    proto = onnx.helper.make_model(graph, opset_imports=imports, ir_version=model.ir_version)
+    for function in model.functions.values():
+        proto.functions.append(ir.serde.serialize_function(function))
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        raise InternalError(
+            f"onnx.checker refuses the model: {error}",
+            hint="a lowering or a pass is at fault; serialize.check = false writes the file without the check",
+        ) from error
+
+
+def _complete_opsets(model: ir.Model, work: Work, note: Note) -> None:
     """Import every domain that a node uses, and no other but the default one, sorted by name."""
     from .graph_edits import used_domains
 
     used = {""} | used_domains(model)
+    for domain in sorted(set(work.target.custom_opsets) - used):
+        note.warned("a custom opset is of a domain that the model does not use", domain=domain)
     imports = dict(model.opset_imports)
     versions = {
         domain: imports.get(domain) or work.target.custom_opsets.get(domain) or (work.target.opset if not domain else 1)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of the export call as overrides of recipe values, and the refusal of those that cannot take effect.
+
+docs/from-torch-onnx.md is the table of this module for readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .pipeline.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from .pipeline.recipe import Recipe
+
+_TRAINING_MODES = {"EVAL": "eval", "PRESERVE": "preserve", "TRAINING": "train", "TRAIN": "train"}
+_EXPORT_TYPES = {
+    "ONNX": "onnx",
+    "ONNX_FALLTHROUGH": "fallthrough",
+    "FALLTHROUGH": "fallthrough",
+    "ONNX_ATEN": "aten",
+    "ATEN": "aten",
+    "ONNX_ATEN_FALLBACK": "aten-fallback",
+    "ATEN_FALLBACK": "aten-fallback",
+}
+
+EXTERNAL_DATA_THRESHOLD = 1024
+"""Bytes from which a tensor goes to the side file where the caller asks for one; torch 1.8 has the same number."""
+
+
+class FurtherArguments(TypedDict, total=False):
+    """What `torch.onnx.export` of PyTorch 1.8 or of today takes beside the arguments that have a place of their own."""
+
+    # PyTorch 1.8
+    aten: bool
+    export_raw_ir: bool
+    strip_doc_string: bool
+    enable_onnx_checker: bool
+    use_external_data_format: bool
+    _retain_param_name: bool
+    # PyTorch 2
+    dynamo: bool
+    external_data: bool
+    optimize: bool
+    report: bool
+    profile: bool
+    dump_exported_program: bool
+    artifacts_dir: Any
+    custom_translation_table: Any
+    export_modules_as_functions: Any
+    autograd_inlining: bool
+    fallback: bool
+
+
+# Value that asks for nothing, why any other is refused, what to do instead.
+_REFUSED: dict[str, tuple[Any, str, str]] = {
+    "export_raw_ir": (
+        False,
+        "the graph of TorchScript is no ONNX, and lading captures without it",
+        "operator_export_type='aten' keeps every operator of PyTorch's in an ONNX file",
+    ),
+    "_retain_param_name": (
+        True,
+        "weights always keep their names in state_dict",
+        "name them by input_names, behind the names of the inputs",
+    ),
+    "report": (False, "the record of an export is its audit", "log='export.jsonl', then `lading audit export.jsonl`"),
+    "profile": (False, "the audit has the time of every pass anyway", "log='export.jsonl'"),
+    "dump_exported_program": (
+        False,
+        "lading's own capture makes no exported program",
+        "torch.export.save(torch.export.export(model, args), 'model.pt2'), which lading exports too",
+    ),
+    "artifacts_dir": (
+        ".",
+        "nothing is written beside the file unless it is asked for by name",
+        "log=... for the audit, reproducer=... for what a failing pass leaves",
+    ),
+    "custom_translation_table": (
+        None,
+        "its functions are written for torch.onnx's own operator library",
+        "@lading.lowers('my_ns::op') registers a translation",
+    ),
+    "autograd_inlining": (
+        True,
+        "an autograd.Function is kept as one operator exactly where a lowering is registered for it",
+        "@lading.lowers('my_ns::op')",
+    ),
+    "fallback": (
+        False,
+        "there is no older exporter to fall back to",
+        "leave it out: the strategy 'auto' goes from one capture to the next by itself, and records why",
+    ),
+}
+
+
+def overrides_of(
+    recipe: Recipe,
+    *,
+    model: Any = None,
+    file: Any = None,
+    export_params: bool | None = None,
+    verbose: bool | None = None,
+    training: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    operator_export_type: Any = None,
+    opset_version: int | str | None = None,
+    do_constant_folding: bool | None = None,
+    example_outputs: Any = None,
+    dynamic_axes: Mapping[str, Any] | None = None,
+    keep_initializers_as_inputs: bool | None = None,
+    custom_opsets: Mapping[str, int] | None = None,
+    dynamic_shapes: Any = None,
+    examples: Sequence[Any] | None = None,
+    verify: bool | None = None,
+    further: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Say the arguments of :func:`lading.export` as overrides of recipe values; those left at None say nothing.
+
+    Raises:
+        UsageError: an argument has a value that is not known, cannot take effect or contradicts another one.
+        TypeError: `further` has an argument that no version of `torch.onnx.export` has.
+    """
+    found: dict[str, Any] = {}
+    if verbose:
+        found["serialize.doc_strings"] = True
+        found["serialize.provenance"] = "full"
+    if export_params is not None:
+        found["initializers.export_params"] = export_params
+        if not export_params:
+            # Whoever feeds the weights has them as PyTorch stores them, not folded into each other.
+            found |= _where_present(recipe, {"fold-constants.weights": False, "fold-batch-norm.enabled": False})
+    if training is not None:
+        found["normalize-arguments.training"] = _word(training, _TRAINING_MODES, "training")
+    for name, names in (("input_names", input_names), ("output_names", output_names)):
+        if names is not None:
+            found[f"normalize-arguments.{name}"] = _names(names, name)
+    further = dict(further or {})
+    if operator_export_type is not None or further.get("aten"):
+        found |= _export_type(recipe, operator_export_type, bool(further.pop("aten", False)))
+    if opset_version is not None:
+        found["target.opset"] = opset_version
+    if do_constant_folding is not None:
+        found |= _folding(recipe, do_constant_folding, export_params)
+    for key, value in (
+        ("normalize-arguments.example_outputs", example_outputs),
+        ("normalize-arguments.dynamic_axes", dynamic_axes),
+        ("normalize-arguments.dynamic_shapes", dynamic_shapes),
+        ("normalize-arguments.examples", None if examples is None else tuple(examples)),
+        ("initializers.keep_as_inputs", keep_initializers_as_inputs),
+        ("target.custom_opsets", None if custom_opsets is None else dict(custom_opsets)),
+        ("verify.enabled", verify),
+    ):
+        if value is not None:
+            found[key] = value
+    return found | _further(recipe, further, model, file)
+
+
+def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
+    """Translate an enumeration member of torch.onnx, or a plain string, to a recipe's word for it."""
+    if isinstance(value, bool) and argument == "training":
+        # torch.onnx.export took a bool here before TrainingMode existed.
+        return "train" if value else "eval"
+    name = str(getattr(value, "name", value)).upper().replace("-", "_")
+    if name in words:
+        return words[name]
+    if name == "RAW":
+        raise _refusal("operator_export_type", value, *_REFUSED["export_raw_ir"][1:])
+    raise UsageError(
+        f"{argument}={value!r} is not known",
+        where=f"lading.export({argument}=...)",
+        hint=f"one of: {', '.join(sorted(set(words.values())))}",
+    )
+
+
+def _names(names: Any, argument: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise UsageError(f"{argument} is the string {names!r}, not a list of names", hint=f"{argument}=[{names!r}]")
+    return tuple(names)
+
+
+def _has_step(recipe: Recipe, step: str) -> bool:
+    groups = (table["until_stable"].value for table in recipe.steps.values() if "until_stable" in table)
+    return step in recipe.steps or any(step in members for members in groups)
+
+
+def _where_present(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the overrides of steps that the recipe has: what switches a pass off is already so without it."""
+    return {key: value for key, value in values.items() if _has_step(recipe, key.partition(".")[0])}
+
+
+def _value(recipe: Recipe, step: str, key: str) -> Any:
+    setting = recipe.steps.get(step, {}).get(key)
+    return None if setting is None else setting.value
+
+
+def _export_type(recipe: Recipe, given: Any, aten: bool) -> dict[str, Any]:
+    kind = "aten" if given is None else _word(given, _EXPORT_TYPES, "operator_export_type")
+    if aten and kind != "aten":
+        raise UsageError(
+            f"aten=True and operator_export_type={given!r} contradict each other",
+            hint="leave aten out, which is the older way to say operator_export_type='aten'",
+        )
+    found: dict[str, Any] = {"fallback.operator_export_type": kind}
+    leaves_all = tuple(_value(recipe, "lower", "leave") or ()) == ("*",)
+    if kind == "aten":
+        found["lower.leave"] = ("*",)
+    elif leaves_all:
+        found["lower.leave"] = ()
+    # As documented for torch 1.8: by default only ONNX files keep their initializers out of the inputs.
+    if kind != "onnx":
+        found["initializers.keep_as_inputs"] = True
+    elif _value(recipe, "fallback", "operator_export_type") not in (None, "onnx"):
+        found["initializers.keep_as_inputs"] = None
+    return found
+
+
+def _folding(recipe: Recipe, fold: bool, export_params: bool | None) -> dict[str, Any]:
+    if not fold:
+        return _where_present(recipe, {"fold-constants.enabled": False, "fold-batch-norm.enabled": False})
+    found: dict[str, Any] = {"fold-constants.enabled": True}
+    if export_params is not False and _value(recipe, "fold-batch-norm", "enabled") is None:
+        found |= _where_present(recipe, {"fold-batch-norm.enabled": True})
+    return found
+
+
+# ---- the rest of both signatures -------------------------------------------------------------------------------------
+
+
+def _refusal(argument: str, value: Any, why: str, instead: str) -> UsageError:
+    what = f"{argument}={value!r} cannot take effect: {why}"
+    return UsageError(what, where=f"lading.export({argument}=...)", hint=instead)
+
+
+def _further(recipe: Recipe, given: dict[str, Any], model: Any, file: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in FurtherArguments.__annotations__:
+            near = did_you_mean(name, FurtherArguments.__annotations__)
+            raise TypeError(f"export() got an unexpected keyword argument '{name}'; {near}")
+        if name in _REFUSED:
+            nothing, why, instead = _REFUSED[name]
+            if value != nothing:
+                raise _refusal(name, value, why, instead)
+        elif value is None:
+            continue
+        elif name == "strip_doc_string":
+            found["serialize.doc_strings"] = not value
+        elif name == "enable_onnx_checker":
+            found["serialize.check"] = bool(value)
+        elif name in ("use_external_data_format", "external_data"):
+            found |= _external_data(name, value, file)
+        elif name == "dynamo":
+            found["trace.strategy"] = _strategy(value, model)
+        elif name == "optimize":
+            found |= {"tidy.enabled": True} if value else _where_present(recipe, {"tidy.enabled": False})
+        elif name == "export_modules_as_functions":
+            found["inline.preserve"] = _module_classes(value)
+    return found
+
+
+def _external_data(name: str, wanted: bool, file: Any) -> dict[str, Any]:
+    # Without a file nothing is written yet; the modern exporter's default then asks for nothing.
+    if wanted and (hasattr(file, "write") or (file is None and name == "use_external_data_format")):
+        raise _refusal(name, wanted, "the weights need a second file, and f is no path", "pass a path as f")
+    return {"serialize.external_data_threshold": EXTERNAL_DATA_THRESHOLD if wanted else 0}
+
+
+def _strategy(dynamo: bool, model: Any) -> str:
+    """Say `dynamo` as a capture strategy: True is torch.export, False whatever does without it."""
+    if dynamo:
+        return "export"
+    kinds = {kind.__name__ for kind in type(model).__mro__}
+    return "script" if kinds & {"ScriptModule", "ScriptFunction"} else "record"
+
+
+def _module_classes(value: Any) -> tuple[str, ...]:
+    if isinstance(value, bool):
+        if not value:
+            return ()
+        raise UsageError(
+            "export_modules_as_functions=True names no modules",
+            where="lading.export(export_modules_as_functions=...)",
+            hint="a list of module classes: export_modules_as_functions={torch.nn.LayerNorm}",
+        )
+    return tuple(sorted(getattr(kind, "__name__", str(kind)) for kind in value))

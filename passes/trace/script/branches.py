@@ -99,7 +99,7 @@ class _Choice:
         if a is True and b is False:
             return self.condition
         if a is False and b is True:
-            from lading.passes.trace.script.builtins import negated
+            from lading.passes.trace.script.arithmetic import negated
 
             return negated(self.interpreter, self.condition)
         return join.of(a, b)

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
+from lading.passes.trace.script.operators import run_operator
 from lading.passes.trace.script.programs import Step
+from lading.passes.trace.script.tables import BUILTINS, PRIMITIVES, TENSOR_BUILTINS
 
 Handler = Callable[..., Any]
 
@@ -17,11 +21,19 @@ _TOLERANT = frozenset(
 )  # fmt: skip
 
 
+_MODULES = ("primitives", "arithmetic", "containers", "texts", "questions", "branches", "loops")
+"""The modules that fill the tables; `questions` gives to tensors what the two before it have for lists."""
+
+
+@functools.cache
+def _load() -> None:
+    for name in _MODULES:
+        importlib.import_module(f"lading.passes.trace.script.{name}")
+
+
 def handler_of(step: Step) -> tuple[Handler | None, bool]:
     """Return the handler of a step, and whether it takes values that cannot be used."""
-    from lading.passes.trace.script import branches, builtins, loops, operators, primitives  # noqa: F401
-    from lading.passes.trace.script.tables import BUILTINS, PRIMITIVES, TENSOR_BUILTINS
-
+    _load()
     kind = step.kind
     if kind.startswith("prim::"):
         handler = PRIMITIVES.get(kind)
@@ -31,5 +43,5 @@ def handler_of(step: Step) -> tuple[Handler | None, bool]:
     if handler is not None:
         return handler, False
     if step.overload is not None and not kind.startswith("prim::"):
-        return operators.run_operator, False
+        return run_operator, False
     return None, False

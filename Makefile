@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check types format golden tables bench clean
+.PHONY: help install test check types format golden tables docs bench clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,9 +34,12 @@ golden: ## Write the golden plans anew; read the difference before committing it
 tables: ## Write the generated tables of the documentation anew
 	$(PYTHON) docs/tables.py
 
+docs: ## Build the documentation into site/, strictly (needs the extra "docs")
+	$(PYTHON) -m mkdocs build --strict --quiet
+
 bench: ## Measure exports against both stock exporters and write benchmarks/README.md
 	$(PYTHON) benchmarks/export_speed.py --write
 	$(PYTHON) benchmarks/scaling.py --write
 
 clean: ## Remove what building and testing leave
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .types
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .types

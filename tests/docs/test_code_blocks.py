@@ -19,8 +19,9 @@ from pathlib import Path
 
 import attrs
 import pytest
-from lading.cli import main
 from lading.passes.lower.registry import LOWERINGS
+
+from lading.cli import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

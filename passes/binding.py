@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from lading.passes import structure
+from lading.passes import structure, torch_private
 from lading.passes.arguments import Arguments, Call, TensorInput
 from lading.passes.model_state import Mode
 from lading.passes.request import Request
@@ -89,7 +89,9 @@ def call_members(request: Request) -> list[tuple[str, Any]]:
 def _signature(model: Any) -> inspect.Signature | None:
     """Return the signature that arguments are bound to, or None where Python cannot tell it (a builtin)."""
     if isinstance(model, torch.jit.ScriptFunction):
-        return _script_signature(model.schema)
+        return _script_signature(model.schema.arguments)
+    if isinstance(model, torch.jit.ScriptModule):
+        return _script_signature(torch_private.script_method(model, "forward").schema.arguments[1:])
     target = model.forward if isinstance(model, torch.nn.Module) else model
     try:
         return inspect.signature(target)
@@ -97,8 +99,8 @@ def _signature(model: Any) -> inspect.Signature | None:
         return None
 
 
-def _script_signature(schema: Any) -> inspect.Signature:
-    """Return the signature of a TorchScript function, which Python itself cannot tell."""
+def _script_signature(arguments: Sequence[Any]) -> inspect.Signature:
+    """Return the signature that the arguments of a TorchScript schema make, which Python itself cannot always tell."""
     empty = inspect.Parameter.empty
     return inspect.Signature(
         [
@@ -107,7 +109,7 @@ def _script_signature(schema: Any) -> inspect.Signature:
                 inspect.Parameter.POSITIONAL_OR_KEYWORD,
                 default=argument.default_value if argument.has_default_value() else empty,
             )
-            for argument in schema.arguments
+            for argument in arguments
         ]
     )
 

@@ -22,6 +22,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch", "_is_functional_tensor"),
     ("torch", "_functionalize_commit_update"),
     ("torch", "_functionalize_replace"),
+    ("torch", "_shape_as_tensor"),
     ("torch", "_sync"),
     ("torch", "_to_functional_tensor"),
     ("torch._C", "DispatchKey.Functionalize"),
@@ -134,6 +135,8 @@ def __getattr__(name: str) -> Any:
     return found
 
 
+shape_as_tensor: Callable[[torch.Tensor], torch.Tensor] = torch._shape_as_tensor
+
 # ---- functionalization -----------------------------------------------------------------------------------------------
 
 is_functional: Callable[[torch.Tensor], bool] = torch._is_functional_tensor
@@ -233,6 +236,29 @@ def unasked_masks() -> Iterator[None]:
         yield
     finally:
         module._detect_is_causal_mask = before
+
+
+@contextlib.contextmanager
+def unchecked_packed_states() -> Iterator[None]:
+    """Keep recurrent layers from reading the number of packed sequences from memory, to check a state's size by it."""
+    kept = {kind: kind.__dict__["check_forward_args"] for kind in (torch.nn.RNNBase, torch.nn.LSTM)}
+
+    def unless_packed(check: Callable[..., None]) -> Callable[..., None]:
+        def checked(layer: Any, input: Any, hidden: Any, batch_sizes: Any) -> None:
+            if batch_sizes is None:
+                check(layer, input, hidden, batch_sizes)
+            else:
+                layer.check_input(input, batch_sizes)
+
+        return checked
+
+    for kind, check in kept.items():
+        kind.check_forward_args = unless_packed(check)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for kind, check in kept.items():
+            kind.check_forward_args = check  # type: ignore[method-assign]
 
 
 # ---- structure -------------------------------------------------------------------------------------------------------
@@ -347,6 +373,11 @@ def is_script_object(value: Any) -> bool:
     return isinstance(value, (torch._C.ScriptModule, torch._C.ScriptObject, torch.jit.ScriptModule))
 
 
+def script_method(module: Any, name: str) -> Any:
+    """Return a method of a scripted module: its graph and its schema."""
+    return getattr(module, "_c", module)._get_method(name)
+
+
 def script_type_name(handle: Any) -> str:
     """Return the qualified name of a TorchScript object's type."""
     return str(handle._type().annotation_str)
@@ -371,10 +402,12 @@ def script_calls_by(function: Callable[..., Any], method: Callable[..., Any]) ->
 
     Both get the called object first: for a method, `owner` and `name` say which.
     """
-    before = torch.jit.ScriptFunction.__call__, torch._C.ScriptMethod.__call__
-    torch.jit.ScriptFunction.__call__ = function
-    torch._C.ScriptMethod.__call__ = method
+    kinds: tuple[Any, Any] = (torch.jit.ScriptFunction, torch._C.ScriptMethod)
+    before = [kind.__call__ for kind in kinds]
+    for kind, call in zip(kinds, (function, method), strict=True):
+        kind.__call__ = call
     try:
         yield
     finally:
-        torch.jit.ScriptFunction.__call__, torch._C.ScriptMethod.__call__ = before
+        for kind, call in zip(kinds, before, strict=True):
+            kind.__call__ = call

@@ -13,7 +13,7 @@ from lading.passes.trace.script.numbers import (
 )
 from lading.passes.trace.script.programs import Step
 from lading.passes.trace.script.tables import BUILTINS, builtin
-from lading.passes.trace.script.values import Items, List, ListRead, Number, Stack, plain_number
+from lading.passes.trace.script.values import Chain, Items, List, ListRead, Number, Stack, plain_number
 
 if TYPE_CHECKING:
     from lading.passes.trace.script.interpreter import Interpreter
@@ -182,7 +182,7 @@ def copy(interpreter: Interpreter, step: Step, subject: Any) -> Any:
     if isinstance(subject, str):
         return List(subject)
     if isinstance(subject, List):
-        if not isinstance(subject.state, (Items, Stack, lists.Chain)):
+        if not isinstance(subject.state, (Items, Stack, Chain)):
             raise ListRead(subject)
         result = List()
         result.state = subject.state

@@ -13,7 +13,7 @@ from lading.passes import torch_private
 from lading.passes.control_flow import BodyNames
 from lading.passes.trace.recorder import Recorder
 from lading.passes.trace.script.programs import Program, Step, class_name, program_of
-from lading.passes.trace.script.values import FunctionName, List, ModuleObject, Number, Raised, Unusable
+from lading.passes.trace.script.values import FunctionName, List, ModuleObject, Number, Raised, Unusable, plain_number
 from lading.pipeline.errors import CaptureError
 from lading.pipeline.origin import Origin
 
@@ -107,6 +107,7 @@ class Interpreter:
         self._programs: dict[Any, Program] = {}
         self._graphs: list[Any] = []
         self.modules: list[ModuleObject] = []
+        self.constant_names: dict[int, str] = {}
         self.failed_at = ""
         self._failure: Exception | None = None
 
@@ -117,7 +118,7 @@ class Interpreter:
         key = (torch_private.script_type_name(target.handle), name)
         program = self._programs.get(key)
         if program is None:
-            graph = target.handle._get_method(name).graph
+            graph = torch_private.script_method(target.handle, name).graph
             self._graphs.append(graph)
             program = self._programs[key] = program_of(graph)
         return self._call(program, [target, *args], target.path, target.kind)
@@ -278,7 +279,10 @@ class Interpreter:
 
     def never_negative(self, number: Any) -> bool:
         """Whether a symbolic integer is known not to be negative."""
-        return self.axes.settled((number >= 0).node.expr) is True if isinstance(number, torch.SymInt) else number >= 0
+        if not isinstance(number, torch.SymInt):
+            return bool(number >= 0)
+        question: Any = number >= 0
+        return self.decide(plain_number(question)) is True
 
     # ---- modules -----------------------------------------------------------------------------------------------------
 

@@ -218,7 +218,7 @@ def _row(interpreter: Interpreter, subject: List, state: Stack, item: Any) -> to
     if state.kind is torch.Tensor:
         if item.dtype != state.tensor.dtype or not same_dims(item.shape, state.tensor.shape[1:]):
             raise NotUniform(subject)
-        return item.unsqueeze(0)  # type: ignore[no-any-return]
+        return item.unsqueeze(0)
     return as_tensor(item, as_dtype(state.kind)).reshape(1)
 
 

@@ -36,7 +36,7 @@ def as_operand(value: Any) -> Any:
     if isinstance(value, Number):
         return value.tensor
     if isinstance(value, torch.SymBool):
-        return torch.scalar_tensor(value, dtype=torch.bool)
+        return torch.scalar_tensor(value, dtype=torch.bool)  # type: ignore[arg-type]
     return value
 
 

@@ -15,13 +15,13 @@ from lading.passes.trace.script import lists
 from lading.passes.trace.script.numbers import as_tensor
 from lading.passes.trace.script.programs import Step
 from lading.passes.trace.script.scalar_types import dtype_of, layout_of, memory_format_of
-from lading.passes.trace.script.values import List, Maybe, Number, plain_number
+from lading.passes.trace.script.values import List, Maybe, Number, Stack, plain_number
 
 if TYPE_CHECKING:
     from lading.passes.trace.script.interpreter import Interpreter
 
-_VF = torch._C._VariableFunctions
-_NN = torch._C._nn
+_VF: Any = torch._C._VariableFunctions
+_NN: Any = torch._C._nn
 
 _KEPT: dict[str, Any] = {
     "linear": F.linear,
@@ -65,10 +65,10 @@ _KEPT_OVERLOADS: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 _UPSAMPLINGS = frozenset(
-    f"upsample_{kind}" for kind in ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "trilinear3d",
-                                    "bicubic2d")
-) | {"_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "_upsample_bilinear2d_aa",
-     "_upsample_bicubic2d_aa"}  # fmt: skip
+    {"upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d",
+     "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
+     "_upsample_nearest_exact3d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"}
+)  # fmt: skip
 
 
 def run_operator(interpreter: Interpreter, step: Step, *args: Any) -> Any:
@@ -107,7 +107,8 @@ def run_named(
 
 def _sliced(interpreter: Interpreter, given: Sequence[Any]) -> torch.Tensor:
     """Slice a tensor; `x[i : i + 1]` around a loop index that stays in range is known to have one row."""
-    tensor, dim, start, end, step = [*given, *(None, 0, None, None, 1)[len(given) :]]
+    filled: list[Any] = [*given, *(None, 0, None, None, 1)[len(given) :]]
+    tensor, dim, start, end, step = filled
     if isinstance(start, torch.SymInt) and end is not None and step == 1 and plain_number(end - start) == 1:
         index = next((symbol for symbol in start.node.expr.free_symbols if symbol in interpreter.last_index), None)
         first = None if index is None else plain_number(start - interpreter.axes.number_of(index))
@@ -171,7 +172,7 @@ def _arguments(interpreter: Interpreter, overload: Any, args: Sequence[Any]) -> 
 
 
 def _plain_list(interpreter: Interpreter, value: List, parameter: Any) -> list[Any]:
-    if isinstance(value.state, lists.Stack) and parameter.kind == "Tensor":
+    if isinstance(value.state, Stack) and parameter.kind == "Tensor":
         tensor = value.state.tensor
         if isinstance(tensor.shape[0], int):
             return list(tensor.unbind(0))
@@ -187,44 +188,31 @@ _TENSOR_FORMS = {
     "Scalar_mode": "Tensor_mode",
     "Scalar_Tensor": "Tensor_Tensor",
 }
+_CLAMPS = frozenset({"clamp", "clamp_min", "clamp_max", "clamp_", "clamp_min_", "clamp_max_"})
+_FACTOR = 2
+"""Where the factor of the second operand stands among the arguments of add, sub and rsub."""
 
 
 def _with_tensors(
     interpreter: Interpreter, overload: Any, given: list[Any], numbers: Sequence[int]
 ) -> tuple[Any, list[Any]]:
-    """Put numbers of the run in as tensors, in the overload that takes them, with the promotion that numbers have."""
+    """Put numbers of the run in as tensors, in the overload that takes them, with the promotion that numbers have.
+
+    Where no overload does, a number goes in as a symbolic one.
+    """
     packet = overload.overloadpacket
     name = packet.__name__
-    first = given[0]
-    form = _TENSOR_FORMS.get(overload._overloadname)
-    if name == "pow" and overload._overloadname == "Scalar":
-        form = "Tensor_Tensor"
-    if name in ("clamp", "clamp_", "clamp_min", "clamp_max", "clamp_min_", "clamp_max_"):
-        form = "Tensor"
-    if name in ("rsub", "rsub_") or form is None or form not in packet.overloads() or name == "where":
-        form = None
-    if form is not None:
-        tensor = next((item for item in given if isinstance(item, torch.Tensor)), None)
-        if tensor is not None:
-            wanted = _TENSOR_LIKE if name.startswith("clamp") else ()
-            filled = [
-                _promoted(item, tensor)
-                if index in numbers and not (name in ("add", "sub", "add_", "sub_") and index == 2)
-                else _promoted(item, tensor)
-                if wanted and index and item is not None
-                else item
-                for index, item in enumerate(given)
-            ]
-            if not any(isinstance(item, Number) for item in filled):
-                return getattr(packet, form), filled
-    if name == "rsub" and isinstance(first, torch.Tensor):
-        value = _promoted(given[1], first)
-        factor = given[2] if len(given) > 2 else 1
-        return torch.ops.aten.sub.Tensor, [value, first, factor]
+    tensor = next((item for item in given if isinstance(item, torch.Tensor)), None)
+    if tensor is not None and not (name in ("add", "sub", "add_", "sub_", "rsub") and _FACTOR in numbers):
+        if name == "rsub":
+            return torch.ops.aten.sub.Tensor, [_promoted(given[1], tensor), tensor, *given[_FACTOR:]]
+        if name in _CLAMPS:
+            return packet.Tensor, [item if item is None else _promoted(item, tensor) for item in given]
+        form = "Tensor_Tensor" if name == "pow" else _TENSOR_FORMS.get(overload._overloadname)
+        if form is not None and form in packet.overloads():
+            filled = [_promoted(item, tensor) if index in numbers else item for index, item in enumerate(given)]
+            return getattr(packet, form), filled
     return overload, [item.tensor.item() if isinstance(item, Number) else item for item in given]
-
-
-_TENSOR_LIKE = ("min", "max")
 
 
 def _promoted(number: Any, beside: torch.Tensor) -> torch.Tensor:
@@ -232,5 +220,5 @@ def _promoted(number: Any, beside: torch.Tensor) -> torch.Tensor:
     if isinstance(number, torch.Tensor):
         return number
     kind = number.kind if isinstance(number, Number) else type(number)
-    sample: Any = {bool: True, float: 1.5}.get(kind, 2)
+    sample: bool | int | float = True if kind is bool else 1.5 if kind is float else 2
     return as_tensor(number, torch.result_type(beside, sample))

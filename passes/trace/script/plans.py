@@ -491,7 +491,7 @@ def plan_for(interpreter: Interpreter, before: Any, after: Any) -> Plan:
             for a, b in zip(before, after, strict=True)
         )
         kind_made = type(before)
-        return CarryTuple(members, kind_made._make if hasattr(kind_made, "_make") else tuple)  # type: ignore[attr-defined]
+        return CarryTuple(members, kind_made._make if hasattr(kind_made, "_make") else tuple)
     if isinstance(before, List) and isinstance(after, List):
         return CarryList(state_plan(interpreter, before.state, after.state, grows=True))
     return Lost("a variable changes in a loop that only the run can count, and a graph cannot carry its kind")
@@ -512,9 +512,10 @@ def state_plan(interpreter: Interpreter, before: Any, after: Any, *, grows: bool
             )
         )
     prefix = before.members if isinstance(before, Items) else None
-    longer = prefix is not None and isinstance(after, Items) and len(after.members) > len(prefix)
-    if longer and not grows and all(a is b for a, b in zip(prefix, after.members, strict=False)):
-        return AppendOnly()
+    if prefix is not None and isinstance(after, Items) and len(after.members) > len(prefix) and not grows:
+        unchanged = all(a is b for a, b in zip(prefix, after.members, strict=False))
+        if unchanged:
+            return AppendOnly()
     if isinstance(before, Stack) and not grows:
         return AppendOnly()
     return stack_plan(interpreter, before, after)

@@ -23,6 +23,7 @@ from lading.passes.trace.script.values import (
     Number,
     Raised,
     Record,
+    Stack,
     Unset,
     plain_number,
 )
@@ -42,7 +43,7 @@ def constant(interpreter: Interpreter, step: Step) -> Any:
     if step.constant is None:
         step.constant = (_constant(interpreter, step),)
     held = step.constant[0]
-    return List(held.members) if isinstance(held, List) else held
+    return List(held.members or ()) if isinstance(held, List) else held
 
 
 def _constant(interpreter: Interpreter, step: Step) -> Any:
@@ -52,7 +53,11 @@ def _constant(interpreter: Interpreter, step: Step) -> Any:
         return FunctionName(output.type().annotation_str)
     if kind == "NoneType":
         return None
-    return interpreter.held(output.toIValue(), "")
+    value = output.toIValue()
+    name = output.debugName()
+    if isinstance(value, torch.Tensor) and not name.isdigit():
+        interpreter.constant_names[id(value)] = name.removeprefix("self.")  # what is left of a frozen attribute's name
+    return interpreter.held(value, "")
 
 
 @primitive("GetAttr")
@@ -200,7 +205,7 @@ def range_list(interpreter: Interpreter, step: Step, stop: Any) -> List:
     """The integers below a bound."""
     if not isinstance(stop, int):
         result = List()
-        result.state = lists.Stack(torch.arange(stop), int)
+        result.state = Stack(torch.arange(stop), int)
         return result
     return List(range(stop))
 
@@ -214,7 +219,12 @@ def same_value(interpreter: Interpreter, step: Step, value: Any) -> Any:
     return value.value if isinstance(value, Maybe) else value
 
 
-_PYTHON_KINDS = {"Tensor": torch.Tensor, "int": (int, torch.SymInt), "float": (float, torch.SymFloat), "str": str}
+_PYTHON_KINDS: dict[str, Any] = {
+    "Tensor": torch.Tensor,
+    "int": (int, torch.SymInt),
+    "float": (float, torch.SymFloat),
+    "str": str,
+}
 
 
 @primitive("isinstance")
@@ -340,14 +350,15 @@ def to_list(interpreter: Interpreter, step: Step, tensor: torch.Tensor, rank: in
     def taken(part: torch.Tensor, depth: int) -> Any:
         if depth == 0:
             return number_from(interpreter, part)
-        if isinstance(part.shape[0], int):
-            return List([taken(part[index], depth - 1) for index in range(part.shape[0])])
+        rows: Any = part.shape[0]
+        if isinstance(rows, int):
+            return List([taken(part[index], depth - 1) for index in range(rows)])
         if depth > 1:
             raise interpreter.cannot("tolist of a tensor with two sizes or more that only the run knows")
         whole = List()
         python = float if part.is_floating_point() else bool if part.dtype is torch.bool else int
         wide = {float: torch.float64, int: torch.int64, bool: torch.bool}[python]
-        whole.state = lists.Stack(part.to(wide), python)
+        whole.state = Stack(part.to(wide), python)
         return whole
 
     return taken(tensor, rank)
@@ -366,7 +377,7 @@ def extreme(interpreter: Interpreter, step: Step, *args: Any) -> Any:
             both = [tuple(lists.members_of(interpreter, value)) for value in values]
             return List(max(both) if larger else min(both))
         state = values[0].state
-        if isinstance(state, lists.Stack):
+        if isinstance(state, Stack):
             from lading.passes.trace.script.numbers import number_from
 
             return number_from(interpreter, state.tensor.max() if larger else state.tensor.min(), state.kind)

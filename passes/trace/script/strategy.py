@@ -122,7 +122,9 @@ class ScriptRun(Run):
         self.axes.line = interpreter.places.line
         self.recorder.arithmetic.tell_line(interpreter.places.line)
         self.axes.presume = self._presumed
-        self._slot_of = {id(slot.tensor): slot for slot in reversed(_slots(model))}
+        self._slots_of: dict[int, list[Slot]] = {}
+        for slot in _slots(model):
+            self._slots_of.setdefault(id(slot.tensor), []).append(slot)
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch_private.functionalized())
@@ -148,7 +150,7 @@ class ScriptRun(Run):
         handle = model._c
         root = ModuleObject("", handle, class_name(torch_private.script_type_name(handle)))
         interpreter.roots.append(root)
-        schema = handle._get_method("forward").schema
+        schema = torch_private.script_method(handle, "forward").schema
         given = [to_script(value) for value in arranged(schema, args, kwargs, skip=1)]
         self.root = root
         return interpreter.call_method(root, "forward", given)
@@ -159,9 +161,22 @@ class ScriptRun(Run):
         """Return the fake tensor for a tensor that the model holds; a constant of the code has no path."""
         if not path:
             return tensor
-        slot = self._slot_of.get(id(tensor)) or Slot(path, "attribute", {}, "", tensor)
+        known = self._stand_ins.get(id(tensor))
+        if known is not None:
+            return known
+        slots = self._slots_of.get(id(tensor)) or [Slot(path, "attribute", {}, "", tensor)]
         with torch_private.beneath_modes():
-            return self._stand_in(slot)
+            made = self._stand_in(slots[0])
+            for slot in slots[1:]:
+                self._stand_in(slot)  # takes the further names of a tied tensor
+        return made
+
+    def _name_constant(self, tensor: torch.Tensor) -> str:
+        name = self.interpreter.constant_names.get(id(tensor))
+        if name is None or name in self.recorder.initializers:
+            return super()._name_constant(tensor)
+        self.constants[name] = ""
+        return name
 
     def _presumed(self, question: sympy.Basic) -> sympy.Basic:
         """Answer an operator's question on a size that only the run knows as for a size that is nothing special."""

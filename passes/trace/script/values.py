@@ -7,7 +7,7 @@ known is the Python value itself. The classes here are for what is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -99,7 +99,7 @@ class List:
         state: `Items`, `Stack`, `Chain` or `Appended`.
     """
 
-    def __init__(self, members: Sequence[Any] = ()) -> None:
+    def __init__(self, members: Iterable[Any] = ()) -> None:
         self.state: Items | Stack | Chain | Appended = Items(tuple(members))
 
     @property

@@ -132,6 +132,7 @@ def export(
         dynamic_shapes=dynamic_shapes,
         examples=examples,
         verify=verify,
+        further=further,
     )
     if isinstance(model, (str, os.PathLike)):
         model = _loaded(model)

@@ -155,6 +155,9 @@ def overrides_of(
     ):
         if value is not None:
             found[key] = value
+    if keep_initializers_as_inputs and not do_constant_folding:
+        # A caller overrides a weight under its own name, and as PyTorch stores it.
+        found |= _where_present(recipe, {"fold-constants.weights": False, "fold-batch-norm.enabled": False})
     return found | _further(recipe, further, model, file)
 
 

@@ -42,10 +42,13 @@ class Trace:
         from lading.passes.requested_axes import declared_conditions
         from lading.passes.trace import strategies
         from lading.passes.trace.capture import Guard
+        from lading.passes.trace.weight_names import name_weights
 
         arguments = work.need(Fact.ARGUMENTS)
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
-        work.model, capture = strategies.captured(arguments, names, note)
+        # Names for weights are given below, to what the graph uses in the end.
+        unnamed = attrs.evolve(arguments, parameter_names=())
+        work.model, capture = strategies.captured(unnamed, names, note)
         declared = [Guard(text, True, "dynamic_shapes", False, True) for text in declared_conditions(arguments)]
         capture = attrs.evolve(capture, guards=(*capture.guards, *declared))
         if arguments.example_outputs is not None:
@@ -61,6 +64,7 @@ class Trace:
             from lading.passes.trace.state_outputs import drop_state_writes
 
             drop_state_writes(work.model, capture)
+        name_weights(work.model, capture, arguments.parameter_names)
         work.provide(Fact.GRAPH, capture)
         note.count("nodes", len(work.model.graph))
         _report(capture, note, state_is_output=self.buffer_outputs)

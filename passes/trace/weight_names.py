@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that a caller gives to weights: input names beyond the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lading.passes.weights import Weight
+from lading.pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from lading.passes.trace.capture import Capture
+
+
+def name_weights(model: ir.Model, capture: Capture, given: Sequence[str]) -> None:
+    """Give the first weights of a captured graph these names, in the order of `state_dict`.
+
+    Weights that the graph does not use, and tensors that are neither parameter nor buffer, are passed over.
+    Source: "Example: AlexNet" in the documentation of `torch.onnx` in PyTorch 1.8.
+
+    Raises:
+        UsageError: there are more names than weights, or a name is one that something else has.
+    """
+    if not given:
+        return
+    graph = model.graph
+    weights = [
+        value
+        for name, value in graph.initializers.items()
+        if isinstance(value.const_value, Weight)
+        and name not in capture.constants
+        and (value.uses() or value.is_graph_output())
+    ]
+    if len(given) > len(weights):
+        known = len(graph.inputs) + len(weights)
+        raise UsageError(
+            f"{len(graph.inputs) + len(given)} input names were given, and the graph has {len(graph.inputs)} inputs "
+            f"and {len(weights)} weights",
+            where="input_names: " + ", ".join(given),
+            hint=f"give at most {known} names",
+        )
+    named = weights[: len(given)]
+    others = [*graph.outputs, *(value for value in graph.initializers.values() if value not in named)]
+    taken = {value.name for value in others} & set(given)
+    if taken:
+        name = sorted(name for name in taken if name)[0]
+        raise UsageError(
+            f"the input name '{name}' is the name of an output or of another weight",
+            where="input_names",
+            hint="choose another name",
+        )
+    initializers = list(graph.initializers.values())
+    graph.initializers.clear()
+    for value, name in zip(named, given, strict=True):
+        value.name = name
+        tensor = value.const_value
+        assert isinstance(tensor, Weight)
+        # What other passes make of the weight is named after it.
+        tensor.name = tensor.parameter = name
+    for value in initializers:
+        graph.register_initializer(value)

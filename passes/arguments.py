@@ -63,6 +63,7 @@ class Arguments:
         ranges: what the user promises about sizes, by axis name.
         relaxed_axes: names of dynamic axes that the model may fix without that being an error (`Dim.AUTO`).
         state_outputs: names of the buffers whose values after a run follow the model's outputs.
+        bake_branches: whether capture may take the example's way where the model's Python asks for values.
         program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
     """
 
@@ -78,6 +79,7 @@ class Arguments:
     ranges: Mapping[str, AxisRange] = attrs.field(factory=dict)
     relaxed_axes: frozenset[str] = frozenset()
     state_outputs: tuple[str, ...] = ()
+    bake_branches: bool = False
     program: Any = None
 
     @property

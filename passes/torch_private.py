@@ -81,6 +81,8 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.utils._sympy.functions", "TruncToInt"),
     ("torch.utils._sympy.functions", "OpaqueUnaryFn_sqrt"),
     ("torch.utils._sympy.numbers", "int_oo"),
+    ("torch.utils._sympy.value_ranges", "ValueRanges"),
+    ("torch.utils._sympy.value_ranges", "bound_sympy"),
 )
 """Module and dotted name of everything private that lading uses."""
 
@@ -118,7 +120,10 @@ _LOADED_LATE = {
     "GuardOnDataDependentSymNode": ("torch.fx.experimental.symbolic_shapes", "GuardOnDataDependentSymNode"),
     "HigherOrderOperator": ("torch._ops", "HigherOrderOperator"),
     "ShapeEnv": ("torch.fx.experimental.symbolic_shapes", "ShapeEnv"),
+    "ValueRanges": ("torch.utils._sympy.value_ranges", "ValueRanges"),
     "TorchDispatchMode": ("torch.utils._python_dispatch", "TorchDispatchMode"),
+    "bound_sympy": ("torch.utils._sympy.value_ranges", "bound_sympy"),
+    "int_oo": ("torch.utils._sympy.numbers", "int_oo"),
     "nn_functions": ("torch._C", "_nn"),
     "sympy_functions": ("torch.utils._sympy.functions", ""),
     "variable_functions": ("torch._C", "_VariableFunctions"),

@@ -42,10 +42,20 @@ class Guard:
 
 @attrs.frozen
 class Baked:
-    """A value that the model's Python has read from a literal, a weight or a buffer, and the user's line."""
+    """A value that the model's Python has read, and on which the graph relies.
+
+    Attributes:
+        value: the number, the truth value, or a word on what was read.
+        source: "path.py:line" of the user's code.
+        text: that line itself.
+        branch: the value depends on the inputs and is the example's; otherwise it is a literal's, a weight's or a
+            buffer's.
+    """
 
     value: Any
     source: str
+    text: str = ""
+    branch: bool = False
 
 
 @attrs.frozen(kw_only=True)

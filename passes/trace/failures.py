@@ -15,7 +15,8 @@ from lading.passes.trace.sources import LAYERS, path_of, readable_path
 from lading.pipeline.errors import CaptureError, LadingError
 
 _CHOICES = (
-    "compute both sides and choose with torch.where, write the branch with torch.cond, or let the caller pass the value"
+    "write the branch with torch.cond or torch.where; or keep it by torch.jit.script(model), the strategy 'script'; "
+    "or bake in the example's way: trace.bake_branches = true"
 )
 
 

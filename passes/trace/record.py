@@ -158,6 +158,7 @@ class Run:
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch_private.announced_export())
             stack.enter_context(torch_private.unasked_masks())
+            stack.enter_context(torch_private.unchecked_packed_states())
             stack.enter_context(self.places.following())
             stack.enter_context(torch_private.functionalized())
             if self.axes.sizes:

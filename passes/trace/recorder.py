@@ -10,9 +10,15 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from lading.passes import dialect, torch_private
-from lading.passes.torch_private import FakeTensor, FakeTensorMode, TorchDispatchMode
+from lading.passes.torch_private import (
+    DataDependentOutputException,
+    FakeTensor,
+    FakeTensorMode,
+    TorchDispatchMode,
+)
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Baked
+from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.weights import Weight
@@ -72,6 +78,7 @@ _QUERIES = _queries()
 """Questions about a tensor that dispatch like operators and compute nothing."""
 
 _READS_VALUE = _aten._local_scalar_dense.default
+_MAKES_SCALAR = _aten.scalar_tensor.default
 
 
 def _unwrapped(argument: Any) -> Any:
@@ -152,6 +159,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.places = places
         self.nodes: list[ir.Node] = []
         self.baked: list[Baked] = []
+        self.shadow: Shadow | None = None
+        self._members: dict[int, dict[int, Any]] = {}
         self.graph_inputs: list[ir.Value] = []
         self.arithmetic = Arithmetic(self._append, places.line)
         self.initializers: dict[str, ir.Value] = {}
@@ -235,6 +244,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             return pending[1]
         return inner.constant if isinstance(inner, FakeTensor) else inner
 
+    def know_members(self, tensor: torch.Tensor, members: Mapping[int, Any]) -> None:
+        """Keep in mind which sizes are the members of a tensor of one dimension, by their indices."""
+        self._members[id(_unwrapped(tensor))] = dict(members)
+
+    def known_member(self, tensor: torch.Tensor, index: int) -> Any:
+        """Return the size that is a member of a tensor, as far as `know_members` has told it; otherwise None."""
+        known = self._members.get(id(_unwrapped(tensor))) if self._members else None
+        return None if known is None else known.get(index)
+
     def note_value(self, value: Any) -> None:
         """Keep in mind that the graph relies on a value that the model's Python has read from a tensor."""
         self.baked.append(Baked(value, self.places.line()))
@@ -286,6 +304,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             # PyTorch passes a number where the schema says tensor; the number form keeps its promotion rules.
             overload = _number_form(overload) or overload
         dialect.encode(overload, args, kwargs, outputs, value_of=self.value_of, append=self._append)
+        if self.shadow is not None:
+            self.shadow.follow(self, overload, args, kwargs, results)
 
     def _result(self, tensor: torch.Tensor) -> ir.Value:
         dims: list[Any] = list(tensor.shape)
@@ -407,7 +427,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         if func._schema.is_mutable:
             self._refuse_write(func, args)
         self.axes.operator = func
-        result = self.fake.dispatch(func, types, args, kwargs)
+        try:
+            result = self.fake.dispatch(func, types, args, kwargs)
+        except DataDependentOutputException:
+            if self.shadow is None:
+                raise
+            return self.shadow.run(self, func, args, kwargs)
         self.axes.operator = None
         if self._quiet:
             return result
@@ -416,8 +441,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             return result
         if func in _TRANSPARENT:
             self.bind(result, self.value_of(args[0]))
+            if self.shadow is not None:
+                self.shadow.follow(self, func, args, kwargs, result)
             return result
         self.write(func, args, kwargs, result)
+        if func is _MAKES_SCALAR and isinstance(args[0], torch.SymInt) and not result.is_floating_point():
+            result.item_memo = args[0]  # so that the number can be had back from it
         return result
 
     def _refuse_write(self, func: Any, args: Sequence[Any]) -> None:

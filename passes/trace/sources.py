@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import os
 import sys
 import sysconfig
@@ -91,6 +92,17 @@ def user_line(frame: FrameType | None, boundary: CodeType) -> str:
     return ""
 
 
+def user_text(frame: FrameType | None, boundary: CodeType) -> str:
+    """Return the text of the line that `user_line` names."""
+    for _ in range(_FRAME_LIMIT):
+        if frame is None or frame.f_code is boundary:
+            break
+        if path_of(frame.f_code):
+            return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        frame = frame.f_back
+    return ""
+
+
 def asked_by_user(frame: FrameType | None) -> bool:
     """Whether a question on a symbolic size came straight from the user's Python, not from inside PyTorch."""
     for _ in range(_FRAME_LIMIT):
@@ -147,6 +159,10 @@ class Places:
     def line(self) -> str:
         """Return the user's line that runs now."""
         return user_line(sys._getframe(1), self._boundary)
+
+    def text(self) -> str:
+        """Return the text of the user's line that runs now."""
+        return user_text(sys._getframe(1), self._boundary)
 
     def origin(self) -> Origin:
         """Return the origin of an operator that is called right now; equal places share one object."""

@@ -14,12 +14,18 @@ from typing import Any
 
 import sympy
 import torch
-from lading.passes.torch_private import ConstantSource, DimDynamic, GuardOnDataDependentSymNode, ShapeEnv
+from lading.passes.torch_private import (
+    ConstantSource,
+    DimDynamic,
+    GuardOnDataDependentSymNode,
+    ShapeEnv,
+    ValueRanges,
+    bound_sympy,
+    int_oo,
+)
 from lading.passes.trace.capture import Guard, Specialisation
 from lading.passes.trace.sources import asked_by_user
 from sympy.printing.str import StrPrinter
-from torch.utils._sympy.numbers import int_oo
-from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 _NOTHING = object()
 
@@ -93,7 +99,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         sizes: the example's size of each axis, by the user's name.
         line: tells the user's line that runs now.
         operator: the ATen operator that is computing shapes now, or None.
-        presume: answers what an operator asks of a size that only the run knows; None lets it fail.
+        presume: answers what is asked of a size that only the run knows, or gives None; None for it lets it fail.
     """
 
     def __init__(self) -> None:
@@ -101,7 +107,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         self.sizes: dict[str, int] = {}
         self.line: Callable[[], str] = lambda: ""
         self.operator: Any = None
-        self.presume: Callable[[sympy.Basic], sympy.Basic] | None = None
+        self.presume: Callable[[sympy.Basic], sympy.Basic | None] | None = None
         self._symbol_of: dict[str, sympy.Symbol] = {}
         self._name_of: dict[sympy.Symbol, str] = {}
         self._printer = _Printer(self._name_of)
@@ -158,6 +164,8 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             if self.presume is None:
                 raise
             answer = self.presume(orig_expr)
+            if answer is None:
+                raise
         self._answers[key] = answer
         if not orig_expr.free_symbols:
             return answer

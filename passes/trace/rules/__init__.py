@@ -14,11 +14,13 @@ from lading.passes.trace.rules import (  # noqa: F401  (each fills the table)
     images,
     indexing,
     normalizations,
+    packing,
     pooling,
     products,
     recurrent,
     signals,
     sizes,
+    statistics,
     values,
 )
 from lading.passes.trace.rules.registry import RULES

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,3 +111,29 @@ def _einsum_shape(equation: str, shapes: Sequence[Sequence[Any]]) -> list[Any] |
     if not set(before + after) <= sizes.keys():
         return None
     return [*(sizes[label] for label in before), *(ellipsis if dots else []), *(sizes[label] for label in after)]
+
+
+@rule(torch.kron, torch.Tensor.kron)
+def _kron(rec: Recorder, input: Any, other: Any, *, out: Any = None) -> Any:
+    if out is not None or input.dtype != other.dtype:
+        return NOT_KEPT
+    left, right = list(input.shape), list(other.shape)
+    rank = max(len(left), len(right))
+    left, right = [1] * (rank - len(left)) + left, [1] * (rank - len(right)) + right
+    shape = [size * factor for size, factor in zip(left, right, strict=True)]
+    return rec.keep(_aten.kron.default, (input, other), (shape, input.dtype))
+
+
+@rule(torch.linalg.multi_dot, torch.chain_matmul)
+def _multi_dot(rec: Recorder, *matrices: Any, out: Any = None) -> Any:
+    """Keep a chain of products whole: which order is the cheapest depends on sizes that are read as plain numbers."""
+    tensors = list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else list(matrices)
+    first, *middle, last = tensors if len(tensors) > 1 else [None]
+    ranks_fit = first is not None and first.dim() in (1, 2) and last.dim() in (1, 2)
+    if out is not None or not ranks_fit or any(matrix.dim() != 2 for matrix in middle):
+        return NOT_KEPT
+    if len({tensor.dtype for tensor in tensors}) > 1:
+        return NOT_KEPT
+    if not all(same(left.shape[-1], right.shape[0]) for left, right in itertools.pairwise(tensors)):
+        return NOT_KEPT
+    return rec.keep(_aten.linalg_multi_dot.default, (tensors,), ((*first.shape[:-1], *last.shape[1:]), first.dtype))

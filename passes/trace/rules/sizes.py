@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from lading.passes import torch_private
 from lading.passes.trace.composites import NOT_KEPT
 from lading.passes.trace.recorder import Recorder
 from lading.passes.trace.rules.registry import rule
@@ -41,7 +42,22 @@ def _tensor_of_sizes(rec: Recorder, data: Any, *, dtype: Any = None, device: Any
         for item in flat
     ]
     made = scalars[0] if not shape else torch.stack(scalars).reshape(shape)
+    if len(shape) == 1 and not dtype.is_floating_point:
+        rec.know_members(
+            made, {index: item for index, item in enumerate(flat) if isinstance(item, (int, torch.SymInt))}
+        )
     return made if device is None else made.to(device)
+
+
+@rule(torch.Tensor.new_tensor)
+def _new_tensor(rec: Recorder, input: Any, data: Any, *, dtype: Any = None, device: Any = None, **other: Any) -> Any:
+    return _tensor_of_sizes(rec, data, dtype=dtype or input.dtype, device=device, **other)
+
+
+@rule(torch_private.shape_as_tensor)
+def _shape_as_tensor(rec: Recorder, input: Any) -> Any:
+    made = _tensor_of_sizes(rec, tuple(input.shape))
+    return torch.tensor(tuple(input.shape)) if made is NOT_KEPT else made
 
 
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
@@ -58,3 +74,37 @@ def _flattened(data: Any, flat: list[Any]) -> list[int] | None:
     if not shapes or any(shape is None or shape != shapes[0] for shape in shapes):
         return None
     return [len(shapes), *(shapes[0] or [])]
+
+
+# ---- sizes that are tensors ------------------------------------------------------------------------------------------
+
+
+def _as_size(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.dim() == 0 and not value.is_floating_point():
+        return value.item()
+    if type(value) in (tuple, list, torch.Size) and any(isinstance(item, torch.Tensor) for item in value):
+        return [_as_size(item) for item in value]
+    return value
+
+
+def _sized_rule(function: Any, first: int, last: int | None) -> None:
+    def sized(rec: Recorder, *args: Any, **kwargs: Any) -> Any:
+        """Read the sizes that are tensors as numbers; PyTorch would read them from memory."""
+        given = [*args[:first], *(_as_size(value) for value in args[first:last]), *(args[last:] if last else ())]
+        size = kwargs.get("size")
+        if size is not None and _as_size(size) is not size:
+            kwargs["size"] = _as_size(size)
+        elif all(one is other for one, other in zip(given, args, strict=True)):
+            return NOT_KEPT
+        return function(*given, **kwargs)
+
+    rule(function)(sized)
+
+
+for _function in (torch.zeros, torch.ones, torch.empty, torch.rand, torch.randn):
+    _sized_rule(_function, 0, None)
+_sized_rule(torch.full, 0, 1)
+_sized_rule(torch.reshape, 1, 2)
+_sized_rule(torch.Tensor.new_full, 1, 2)
+for _name in ("view", "reshape", "expand", "repeat", "new_zeros", "new_ones", "new_empty"):
+    _sized_rule(getattr(torch.Tensor, _name), 1, None)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lading.passes import torch_private
+from lading.passes.trace.composites import NOT_KEPT
 from lading.passes.trace.failures import left_pytorch
 from lading.passes.trace.recorder import Recorder
 from lading.passes.trace.rules.registry import rule
@@ -28,11 +29,29 @@ def _to_list(rec: Recorder, input: Any) -> Any:
 @rule(torch.Tensor.numpy, torch.Tensor.__array__)
 def _to_numpy(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
     known = rec.known(input)
+    if known is None and rec.shadow is not None:
+        known = rec.shadow.read(rec, input)
+    elif known is not None:
+        rec.note_value(f"array of shape {tuple(known.shape)}")
     if known is None:
         raise left_pytorch(rec.places.line())
-    rec.note_value(f"array of shape {tuple(known.shape)}")
     with torch_private.beneath_modes():
         return known.detach().numpy().copy()
+
+
+@rule(torch.Tensor.__iter__)
+def _iterated(rec: Recorder, input: Any) -> Any:
+    members = _members(rec, input)
+    return members if members is NOT_KEPT else iter(members)
+
+
+@rule(torch.Tensor.unbind, torch.unbind)
+def _members(rec: Recorder, input: Any, dim: int = 0) -> Any:
+    """Take a tensor of a length that only the run knows apart: PyTorch asks for that number too late to be told it."""
+    size = input.shape[dim] if input.dim() else 1
+    if not isinstance(size, torch.SymInt) or size.node.has_hint():
+        return NOT_KEPT
+    return tuple(input.select(dim, index) for index in range(int(size)))
 
 
 @rule(torch.Tensor.data_ptr, torch.Tensor.__dlpack__)

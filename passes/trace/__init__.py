@@ -36,6 +36,11 @@ class Trace:
         False, help="Give what the model writes to its buffers (running statistics) as outputs, after the model's own."
     )
 
+    bake_branches: bool = option(
+        False,
+        help="Where the model's Python asks for a value of the inputs, take the example's; each is recorded.",
+    )
+
     def run(self, work: Work, note: Note) -> None:
         """Provide `Fact.GRAPH` and set the work's model."""
         import attrs
@@ -45,6 +50,8 @@ class Trace:
         from lading.passes.trace.weight_names import name_weights
 
         arguments = work.need(Fact.ARGUMENTS)
+        if self.bake_branches:
+            arguments = attrs.evolve(arguments, bake_branches=True)
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
         # Names for weights are given below, to what the graph uses in the end.
         unnamed = attrs.evolve(arguments, parameter_names=())
@@ -94,7 +101,19 @@ def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:
     if capture.guards:
         note.count("guards", len(capture.guards))
     for baked in capture.baked:
-        note.decided("value baked in", "the model's Python read it", value=repr(baked.value), source=baked.source)
+        if baked.branch:
+            note.decided(
+                "branch baked in",
+                "the model's Python asked for a value of the inputs: the file is right where it is the example's",
+                value=repr(baked.value),
+                source=baked.source,
+                line=baked.text,
+            )
+        else:
+            note.decided("value baked in", "the model's Python read it", value=repr(baked.value), source=baked.source)
+    branches = sum(baked.branch for baked in capture.baked)
+    if branches:
+        note.warned("the file holds for the branches of the example only", baked=branches)
     for name in capture.buffer_writes:
         if state_is_output:
             note.count("buffers as outputs")

@@ -35,12 +35,12 @@ def test_agrees_with_pytorch(one: Construct, form: str, opset: int) -> None:
     session = onnxruntime.InferenceSession(
         exported.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    names = [value.name for value in session.get_inputs()]
+    names = exported.input_names
+    taken = {value.name for value in session.get_inputs()}
     for number, call in enumerate(one.calls):
-        expected = _flat(one.model("eager")(*_copied(call)))
-        tensors = [leaf for _, leaf in leaves(call) if isinstance(leaf, torch.Tensor)]
-        feeds = {name: tensor.numpy() for name, tensor in zip(_given(exported, names), tensors, strict=False)}
-        results = session.run(None, {name: value for name, value in feeds.items() if name in names})
+        expected = flat_results(one, call)
+        feeds = dict(zip(names, flat_tensors(call), strict=False))
+        results = session.run(None, {name: value for name, value in feeds.items() if name in taken})
         assert len(expected) == len(results), f"call {number}"
         for left, right in zip(expected, results, strict=True):
             assert left.dtype == right.dtype, f"call {number}"
@@ -48,8 +48,16 @@ def test_agrees_with_pytorch(one: Construct, form: str, opset: int) -> None:
             np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-5, err_msg=f"call {number}")
 
 
-def _given(exported: Any, names: list[str]) -> list[str]:
-    return list(exported.input_names) or names
+def flat_tensors(call: Any) -> list[np.ndarray]:
+    """Return the tensors of a call in order, as arrays."""
+    return [leaf.numpy() for _, leaf in leaves(call) if isinstance(leaf, torch.Tensor)]
+
+
+def flat_results(one: Construct, call: Any) -> list[np.ndarray]:
+    """Return what PyTorch gives for a call, flat, as arrays."""
+    result = one.model("eager")(*_copied(call))
+    kept = [leaf for _, leaf in leaves(result) if leaf is not None]
+    return [(leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf)).detach().numpy() for leaf in kept]
 
 
 def _copied(call: Any) -> Any:
@@ -60,9 +68,3 @@ def _copied(call: Any) -> Any:
     if isinstance(call, (list, tuple)):
         return type(call)(_copied(value) for value in call)
     return call
-
-
-def _flat(result: Any) -> list[np.ndarray]:
-    kept = [leaf for _, leaf in leaves(result) if leaf is not None]
-    tensors = [leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf) for leaf in kept]
-    return [tensor.detach().numpy() for tensor in tensors]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, repr=False)
 class Exported:
     """An export that has run: the model, what was planned, and the record of what happened.
 
@@ -35,6 +35,10 @@ class Exported:
     plan: Plan
     events: list[dict[str, Any]]
     _session: Any = None
+
+    def __repr__(self) -> str:
+        nodes = len(self.model.graph)
+        return f"<Exported {self.path or 'in memory'}: opset {self.opset}, {nodes} nodes, {self.bytes} bytes>"
 
     @property
     def model(self) -> ir.Model:

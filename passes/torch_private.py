@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -416,3 +417,15 @@ def script_calls_by(function: Callable[..., Any], method: Callable[..., Any]) ->
     finally:
         for kind, call in zip(kinds, before, strict=True):
             kind.__call__ = call
+
+
+# ---- torch.compile ---------------------------------------------------------------------------------------------------
+
+
+def forget_compilations() -> None:
+    """Throw away what `torch.compile` made while a model ran on fake tensors and failed: eager would use it again.
+
+    `torch.cond` and its kin compile themselves when they are called in eager.
+    """
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

@@ -46,6 +46,7 @@ def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
         try:
             run.execute()
         except Exception as error:
+            torch_private.forget_compilations()
             explanation = explained(error, _call.__code__)
             if explanation is error:
                 raise

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the generated pages: passes, recipes, audit events and operators.
 
-    python docs/tables.py            writes them
-    python docs/tables.py --check    leaves with 1 where one is stale
+python docs/tables.py            writes them
+python docs/tables.py --check    leaves with 1 where one is stale
 """
 
 from __future__ import annotations

@@ -89,8 +89,14 @@ def call_members(request: Request) -> list[tuple[str, Any]]:
 def _signature(model: Any) -> inspect.Signature | None:
     """Return the signature that arguments are bound to, or None where Python cannot tell it (a builtin)."""
     if isinstance(model, torch.jit.ScriptFunction):
-        return _script_signature(model.schema.arguments)
+        schema: Any = model.schema
+        return _script_signature(schema.arguments)
     if isinstance(model, torch.jit.ScriptModule):
+        if not torch_private.has_script_method(model, "forward"):
+            raise UsageError(
+                "the scripted module has no method 'forward', only overloads of it, so that it cannot be called",
+                hint="script a module that calls it",
+            )
         return _script_signature(torch_private.script_method(model, "forward").schema.arguments[1:])
     target = model.forward if isinstance(model, torch.nn.Module) else model
     try:

@@ -32,6 +32,7 @@ LIST_OP = "ListConstruct"
 SYMBOLIC_ARGUMENTS = "symbolic_arguments"
 
 _SYMBOLIC_TYPES = (torch.SymInt, torch.SymFloat, torch.SymBool)
+_NOT_CONSTANT = (torch.Tensor, *_SYMBOLIC_TYPES)
 
 # Arguments that steer where and how memory is laid out; a file has no such notion.
 _AMBIENT_KINDS = frozenset({"Device", "Layout", "MemoryFormat", "Generator", "Stream"})
@@ -214,7 +215,7 @@ def _list_node(values: Sequence[Any], value_of: Callable[[Any], ir.Value]) -> ir
     items: list[int] = []
     slots: list[int] = []
     for position, value in enumerate(values):
-        if value is None or isinstance(value, torch.Tensor) or isinstance(value, _SYMBOLIC_TYPES):
+        if value is None or isinstance(value, _NOT_CONSTANT):
             inputs.append(None if value is None else value_of(value))
             slots.append(position)
             items.append(0)
@@ -271,7 +272,7 @@ def encode(
                 inputs.append(None if value is None else value_of(value))
         elif parameter.ambient:
             continue
-        elif isinstance(value, _SYMBOLIC_TYPES) or isinstance(value, torch.Tensor):
+        elif isinstance(value, _NOT_CONSTANT):
             symbolic_names.append(parameter.name)
             symbolic_inputs.append(value_of(value))
         elif isinstance(value, (list, tuple)):
@@ -360,7 +361,8 @@ def bind(node: ir.Node) -> Bound:
             continue
         elif parameter.name in symbolic_values:
             value = symbolic_values[parameter.name]
-            keywords[parameter.name] = list_items(value) if is_dialect_list(value.producer()) else value
+            is_list = value is not None and is_dialect_list(value.producer())
+            keywords[parameter.name] = list_items(value) if value is not None and is_list else value
         elif parameter.name in node.attributes:
             keywords[parameter.name] = _decode(parameter, node.attributes[parameter.name])
             given.add(parameter.name)

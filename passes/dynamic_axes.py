@@ -82,7 +82,7 @@ class DynamicAxes:
         assert model is not None
         arguments = work.values.get(Fact.ARGUMENTS)
         recorded = tuple(getattr(work.values.get(Fact.GRAPH), "specialisations", ()))
-        relaxed = getattr(arguments, "relaxed_axes", frozenset())
+        relaxed: frozenset[Any] = getattr(arguments, "relaxed_axes", frozenset())
         fixed = self._check_inputs(model.graph, getattr(arguments, "inputs", ()), recorded, relaxed, note)
         _name_outputs(model.graph, getattr(arguments, "axes_of_outputs", {}), note)
         table = Axes(

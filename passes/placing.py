@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 import onnx
@@ -105,11 +106,17 @@ def _merge(model: ir.Model, value: ir.Value, kept: ir.Value, merged: dict[str, s
 
 
 def weights_to_inputs(
-    model: ir.Model, note: Note, *, keep_values: bool, keep_constants: bool = False
+    model: ir.Model,
+    note: Note,
+    *,
+    keep_values: bool,
+    keep_constants: bool = False,
+    constants: Container[str | None] = (),
 ) -> dict[str, ir.TensorProtocol]:
     """Append every weight to the graph's inputs; returns name -> tensor of those whose value is not stored any more.
 
-    Constants that are no weights become Constant nodes, unless they are to stay initializers.
+    Constants become Constant nodes, unless they are to stay initializers. They are what lowering made, and tensors of
+    the model that are neither parameter nor buffer, whose names `constants` has: no `state_dict` knows them.
     """
     graph = model.graph
     fed: dict[str, ir.TensorProtocol] = {}
@@ -118,8 +125,9 @@ def weights_to_inputs(
         tensor = value.const_value
         if tensor is None or value.is_graph_input():
             continue
-        is_weight = isinstance(tensor, Weight | ComputedWeight)
-        if not is_weight:
+        parameter = tensor.parameter if isinstance(tensor, (Weight, ComputedWeight)) else None
+        is_weight = isinstance(tensor, (Weight, ComputedWeight))
+        if not is_weight or (parameter is not None and parameter in constants):
             if not keep_constants:
                 _to_constant_node(graph, value, first)
             continue

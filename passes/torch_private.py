@@ -38,6 +38,9 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "_nn.linear"),
     ("torch._decomp", "decomposition_table"),
     ("torch._ops", "HigherOrderOperator"),
+    ("torch._ops", "OpOverload"),
+    ("torch._ops", "OpOverloadPacket"),
+    ("torch._C", "_dispatch_has_kernel_for_dispatch_key"),
     ("torch._dispatch.python", "enable_python_dispatcher"),
     ("torch._dynamo.source", "ConstantSource"),
     ("torch._subclasses.fake_tensor", "DataDependentOutputException"),
@@ -292,6 +295,40 @@ def keyword_only_names(overload: Any) -> frozenset[str]:
     return frozenset(argument.name for argument in overload._schema.arguments if argument.kwarg_only)
 
 
+# ---- operators -------------------------------------------------------------------------------------------------------
+
+
+def is_operator(function: Any) -> bool:
+    """Whether a function is an operator of `torch.ops`."""
+    return isinstance(function, (torch._ops.OpOverload, torch._ops.OpOverloadPacket))
+
+
+def only_overload(operator: Any) -> Any:
+    """Return the overload that an operator is or has, None where it has several."""
+    if isinstance(operator, torch._ops.OpOverload):
+        return operator
+    names = operator.overloads()
+    return getattr(operator, names[0]) if len(names) == 1 else None
+
+
+def is_composite(overload: Any) -> bool:
+    """Whether PyTorch runs the parts of an operator in its place, so that no dispatch mode sees it."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(overload.name(), "CompositeImplicitAutograd")
+
+
+_defined: dict[str, tuple[Any, dict[str, str]]] = {}
+
+
+def define_operator(namespace: str, name: str, signature: str) -> Any:
+    """Return an operator of a name and a signature, `(Tensor x) -> Tensor`; each further signature is an overload."""
+    library, known = _defined.setdefault(namespace, (torch.library.Library(namespace, "FRAGMENT"), {}))
+    overload = known.get(name + signature)
+    if overload is None:
+        overload = known[name + signature] = f"of_{sum(other.startswith(f'{name}(') for other in known) + 1}"
+        library.define(f"{name}.{overload}{signature}")
+    return getattr(getattr(getattr(torch.ops, namespace), name), overload)
+
+
 # ---- exported programs -----------------------------------------------------------------------------------------------
 
 
@@ -309,7 +346,7 @@ def dim_names(shape_env: Any) -> dict[Any, str]:
     A program that was loaded from a file has forgotten them.
     """
     said: dict[str, str] = getattr(shape_env, "source_name_to_debug_name", None) or {}
-    names = {}
+    names: dict[Any, Any] = {}
     for symbol, sources in (getattr(shape_env, "var_to_sources", None) or {}).items():
         for source in sources:
             name = said.get(_source_name(source))
@@ -382,6 +419,11 @@ def is_script_object(value: Any) -> bool:
 def script_method(module: Any, name: str) -> Any:
     """Return a method of a scripted module: its graph and its schema."""
     return getattr(module, "_c", module)._get_method(name)
+
+
+def has_script_method(module: Any, name: str) -> bool:
+    """Whether a scripted module has a method."""
+    return bool(getattr(module, "_c", module)._has_method(name))
 
 
 def script_type_name(handle: Any) -> str:

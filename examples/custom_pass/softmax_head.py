@@ -10,8 +10,9 @@ It can be inserted in three ways:
 
 from __future__ import annotations
 
-import lading
 import onnx_ir as ir
+
+import lading
 from lading import Fact, Note, Work
 
 

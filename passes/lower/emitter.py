@@ -263,7 +263,8 @@ class Emitter:
         constant = shapes.constant_of(x)
         if constant is not None and constant.size <= 64:
             return self.const(constant, dtype)
-        return self.Cast(x, to=dtype)
+        cast: ir.Value = self.Cast(x, to=dtype)
+        return cast
 
     def promote(self, *operands: Operand) -> list[ir.Value]:
         """Convert operands (values and Python numbers) to the dtype in which PyTorch would combine them."""
@@ -303,19 +304,24 @@ class Emitter:
         if size is not None:
             return size
         axis = axis % self.rank(x)
-        return self.Shape(x, start=axis, end=axis + 1)
+        vector: ir.Value = self.Shape(x, start=axis, end=axis + 1)
+        return vector
 
     def sizes(self, x: ir.Value) -> list[int] | ir.Value:
         """Return the whole shape: a list of ints where it is static, else an int64 vector."""
-        dims = list(x.shape) if x.shape is not None else [None]
-        return dims if all(isinstance(dim, int) for dim in dims) else self.Shape(x)
+        static = [dim for dim in x.shape or () if isinstance(dim, int)]
+        if x.shape is not None and len(static) == len(x.shape):
+            return static
+        vector: ir.Value = self.Shape(x)
+        return vector
 
     def int_vector(self, items: Sequence[int | ir.Value] | ir.Value) -> list[int] | ir.Value:
         """Join ints and symbolic sizes to one vector: a list where all are ints, else an int64 vector."""
         if isinstance(items, ir.Value):
             return items
-        if all(not isinstance(item, ir.Value) for item in items):
-            return [int(item) for item in items]
+        static = [int(item) for item in items if not isinstance(item, ir.Value)]
+        if len(static) == len(items):
+            return static
         parts: list[ir.Value] = []
         run: list[int] = []
         for item in items:

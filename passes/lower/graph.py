@@ -17,8 +17,8 @@ from ...pipeline.origin import origin_of
 from ...pipeline.work import Target
 from ..control_flow import is_control_flow, is_sequence_operator
 from ..dialect import Bound, OperatorSchema, bind, find_overload, is_dialect_list, schema_of
-from .control_flow import lower_control_flow, lower_sequence_operator
 from .complex_pairs import PREFIX, carry_mark, pair_up, touches_complex
+from .control_flow import lower_control_flow, lower_sequence_operator
 from .emitter import Described, Emitter
 from .inexpressible import LEFT_BY_RECIPE, Inexpressible
 from .registry import Entry, find_lowering
@@ -137,9 +137,7 @@ def _bound_to_lowered(session: Session, node: ir.Node) -> Bound:
 
 def _described(node: ir.Node) -> list[Described]:
     return [
-        Described(
-            output.dtype or ir.DataType.UNDEFINED, output.shape, bool(output.uses()) or output.is_graph_output()
-        )
+        Described(output.dtype or ir.DataType.UNDEFINED, output.shape, bool(output.uses()) or output.is_graph_output())
         for output in node.outputs
     ]
 

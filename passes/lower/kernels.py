@@ -40,7 +40,8 @@ def read_installed() -> dict[str, list[list[Any]]]:
             variables.setdefault(variable, set()).update(names)
     table: dict[str, list[list[Any]]] = {}
     for (name, first, last), variables in sorted(merged.items()):
-        table.setdefault(name, []).append([first, last, {key: sorted(names) for key, names in sorted(variables.items())}])
+        types = {variable: sorted(names) for variable, names in sorted(variables.items())}
+        table.setdefault(name, []).append([first, last, types])
     return table
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import onnx.defs
@@ -66,7 +68,7 @@ class OperatorFacts:
 _OPTION = onnx.defs.OpSchema.FormalParameterOption
 
 
-def _slots(parameters: list[onnx.defs.OpSchema.FormalParameter]) -> tuple[Slot, ...]:
+def _slots(parameters: Sequence[onnx.defs.OpSchema.FormalParameter]) -> tuple[Slot, ...]:
     return tuple(
         Slot(
             parameter.name,
@@ -77,6 +79,10 @@ def _slots(parameters: list[onnx.defs.OpSchema.FormalParameter]) -> tuple[Slot, 
         )
         for parameter in parameters
     )
+
+
+def _attribute_type(attribute: Any) -> ir.AttributeType:
+    return ir.AttributeType(attribute.type.value)
 
 
 @functools.cache
@@ -94,7 +100,7 @@ def facts_of(op_type: str, opset: int, domain: str = "") -> OperatorFacts | None
         schema.since_version,
         _slots(schema.inputs),
         outputs,
-        {name: ir.AttributeType(attribute.type.value) for name, attribute in schema.attributes.items()},
+        {name: _attribute_type(attribute) for name, attribute in schema.attributes.items()},
         frozenset(name for name, attribute in schema.attributes.items() if attribute.required),
         {
             constraint.type_param_str: frozenset(

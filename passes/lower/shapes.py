@@ -85,11 +85,74 @@ def broadcast_dims(shapes: Sequence[Dims]) -> Dims:
 
 
 @_rule(
-    *"Abs Acos Acosh Asin Asinh Atan Atanh Cast Ceil Celu Clip Cos Cosh CumSum Elu Erf Exp Floor Gelu HardSigmoid "
-    "HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LeakyRelu Log LogSoftmax LpNormalization Mish Neg Not "
-    "PRelu Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh "
-    "ThresholdedRelu Trilu BitwiseNot CastLike LayerNormalization GroupNormalization RMSNormalization ScatterElements "
-    "ScatterND Scatter LRN RandomNormalLike RandomUniformLike Bernoulli EyeLike ReverseSequence".split()
+    *[
+        "Abs",
+        "Acos",
+        "Acosh",
+        "Asin",
+        "Asinh",
+        "Atan",
+        "Atanh",
+        "Cast",
+        "Ceil",
+        "Celu",
+        "Clip",
+        "Cos",
+        "Cosh",
+        "CumSum",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Hardmax",
+        "Identity",
+        "InstanceNormalization",
+        "IsInf",
+        "IsNaN",
+        "LeakyRelu",
+        "Log",
+        "LogSoftmax",
+        "LpNormalization",
+        "Mish",
+        "Neg",
+        "Not",
+        "PRelu",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Shrink",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Sinh",
+        "Softmax",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Swish",
+        "Tan",
+        "Tanh",
+        "ThresholdedRelu",
+        "Trilu",
+        "BitwiseNot",
+        "CastLike",
+        "LayerNormalization",
+        "GroupNormalization",
+        "RMSNormalization",
+        "ScatterElements",
+        "ScatterND",
+        "Scatter",
+        "LRN",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Bernoulli",
+        "EyeLike",
+        "ReverseSequence",
+    ]
 )
 def _like_first(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     return [dims_of(inputs[0])]
@@ -108,8 +171,31 @@ def _batch_normalization(inputs: Inputs, attributes: Attributes) -> list[Dims | 
 
 
 @_rule(
-    *"Add Sub Mul Div Pow Mod And Or Xor Equal Less Greater LessOrEqual GreaterOrEqual Max Min Sum Mean Where "
-    "BitShift BitwiseAnd BitwiseOr BitwiseXor".split()
+    *[
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Mod",
+        "And",
+        "Or",
+        "Xor",
+        "Equal",
+        "Less",
+        "Greater",
+        "LessOrEqual",
+        "GreaterOrEqual",
+        "Max",
+        "Min",
+        "Sum",
+        "Mean",
+        "Where",
+        "BitShift",
+        "BitwiseAnd",
+        "BitwiseOr",
+        "BitwiseXor",
+    ]
 )
 def _broadcasting(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     shapes = [dims_of(value) for value in inputs]
@@ -161,8 +247,18 @@ def _squeeze(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
 
 
 @_rule(
-    *"ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
-    "ReduceSumSquare".split()
+    *[
+        "ReduceSum",
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceSumSquare",
+    ]
 )
 def _reduce(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     dims = dims_of(inputs[0])
@@ -285,8 +381,9 @@ def _expand(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
         return [None]
     if wanted is None:
         target = dims_of(inputs[1])
-        known = target is not None and isinstance(target[0], int)
-        return [[_unknown()] * max(target[0], len(dims)) if known else None]
+        if target is None or not isinstance(target[0], int):
+            return [None]
+        return [[_unknown()] * max(target[0], len(dims))]
     return [broadcast_dims([dims, list(wanted)])]
 
 
@@ -411,7 +508,7 @@ def _one_hot(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
         return [None]
     axis = attributes.get("axis", -1)
     axis = axis + len(dims) + 1 if axis < 0 else axis
-    return [dims[:axis] + [depth[0] if depth else _unknown()] + dims[axis:]]
+    return [[*dims[:axis], depth[0] if depth else _unknown(), *dims[axis:]]]
 
 
 @_rule("TopK")
@@ -448,9 +545,7 @@ def _constant(inputs: Inputs, attributes: Attributes) -> list[Dims | None]:
     return [list(attributes["value"].shape)] if "value" in attributes else [None]
 
 
-def infer(
-    op_type: str, inputs: Inputs, attributes: Attributes, node: ir.Node, opset: int
-) -> list[Dims | None]:
+def infer(op_type: str, inputs: Inputs, attributes: Attributes, node: ir.Node, opset: int) -> list[Dims | None]:
     """Return the shapes of a node's outputs as far as they can be known, ``None`` for one that cannot.
 
     Args:
@@ -470,7 +565,8 @@ def _infer_by_onnx(node: ir.Node, opset: int) -> list[Dims | None]:
     unknown: list[Dims | None] = [None] * len(node.outputs)
     if node.domain or any(value is not None and (value.shape is None or value.dtype is None) for value in node.inputs):
         return unknown
-    if any(attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()):
+    kinds = {attribute.type for attribute in node.attributes.values()}
+    if kinds & {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}:
         return unknown
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}

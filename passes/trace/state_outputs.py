@@ -23,13 +23,13 @@ def add_state_outputs(model: ir.Model, capture: Capture, arguments: Arguments) -
         The arguments, whose eager run gives the same outputs.
     """
     graph = model.graph
-    taken = {value.name for value in (*graph.inputs, *graph.outputs, *graph.initializers.values())}
+    taken = {value.name or "" for value in (*graph.inputs, *graph.outputs, *graph.initializers.values())}
     for name, value in capture.buffer_writes.items():
         # A value of its own: the one written may be an input, an initializer or another output.
         output = ir.Value(name=unused_name(f"{name}.{SUFFIX}", taken), type=value.type, shape=value.shape)
         graph.append(ir.Node("aten", "alias", [value], outputs=[output]))
         graph.outputs.append(output)
-        taken.add(output.name)
+        taken.add(output.name or "")
     graph.opset_imports.setdefault("aten", 1)
     return attrs.evolve(arguments, state_outputs=tuple(capture.buffer_writes))
 

@@ -7,10 +7,11 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import lading
 import numpy as np
 import pytest
 import torch
+
+import lading
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -119,9 +119,7 @@ def run(proto: onnx.ModelProto, feeds: Sequence[torch.Tensor]) -> list[np.ndarra
         options = ort.SessionOptions()
         options.log_severity_level = 3
         try:
-            session = ort.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except ort.capi.onnxruntime_pybind11_state.NotImplemented:
             pass
         else:

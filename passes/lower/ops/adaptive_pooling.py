@@ -54,10 +54,10 @@ def _windows(op: Emitter, size: Size, count: Size) -> tuple[ir.Value, ir.Value]:
 def _averaging_matrix(op: Emitter, size: Size, count: Size, dtype: ir.DataType, transposed: bool) -> ir.Value:
     """Return the matrix (count x size) whose rows average one window each."""
     if isinstance(size, int) and isinstance(count, int):
-        starts, ends = _static_windows(size, count)
-        place = np.arange(size)[None, :]
-        inside = (place >= starts[:, None]) & (place < ends[:, None])
-        matrix = inside / inside.sum(axis=1, keepdims=True)
+        first, end = _static_windows(size, count)
+        index = np.arange(size)[None, :]
+        member = (index >= first[:, None]) & (index < end[:, None])
+        matrix = member / member.sum(axis=1, keepdims=True)
         return op.const(matrix.T if transposed else matrix, dtype)
     starts, ends = _windows(op, size, count)
     place = op.Range(op.i64(0), op.scalar(size), op.i64(1))

@@ -207,10 +207,10 @@ def affine_grid(op: Emitter, theta: ir.Value, *, size: Any, align_corners: bool)
 def _centres(op: Emitter, count: Any, align_corners: bool, dtype: ir.DataType) -> ir.Value:
     """Return the coordinates in -1..1 of the pixels along an axis."""
     if isinstance(count, int):
-        place = np.arange(count)
+        index = np.arange(count)
         if not align_corners:
-            return op.const((2 * place + 1) / count - 1, dtype)
-        return op.const(2 * place / (count - 1) - 1 if count > 1 else place * 0.0, dtype)
+            return op.const((2 * index + 1) / count - 1, dtype)
+        return op.const(2 * index / (count - 1) - 1 if count > 1 else index * 0.0, dtype)
     place = op.cast(op.Range(op.i64(0), op.scalar(count), op.i64(1)), dtype)
     length = op.cast(op.scalar(count), dtype)
     if not align_corners:

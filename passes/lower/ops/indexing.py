@@ -272,7 +272,7 @@ def _matched_except(op: Emitter, x: ir.Value, other: ir.Value, axis: int) -> ir.
     sizes = [1 if i == axis or op.dim(other, i) == 1 else SizeOf(other, i) for i in range(op.rank(x))]
     resolved: list[int | ir.Value] = []
     for i, size in enumerate(sizes):
-        if isinstance(size, int) or same_dim(size.dim, x.shape[i]):  # type: ignore[index]
+        if isinstance(size, int) or same_dim(size.dim, x.shape[i]):
             resolved.append(1)
         else:
             resolved.append(op.size(other, i))

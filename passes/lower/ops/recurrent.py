@@ -194,8 +194,8 @@ def _projected_layer(
 ) -> LayerOutput:
     ys, hs, cs = [], [], []
     for direction, each in enumerate(weights):
-        start = [op.Gather(state, op.i64(first + direction), axis=0) for state in (h, c)]
-        y, last_h, last_c = _projected_direction(op, x, each, *start, reverse=direction == 1)
+        h_first, c_first = (op.Gather(state, op.i64(first + direction), axis=0) for state in (h, c))
+        y, last_h, last_c = _projected_direction(op, x, each, h_first, c_first, reverse=direction == 1)
         ys.append(op.Unsqueeze(y, [1]))
         hs.append(last_h)
         cs.append(last_c)

@@ -113,10 +113,11 @@ def _places_of_resize(size: int, length: int, factor: float | None, shift: float
     return np.minimum(np.floor(origin + kind(shift)), size - 1).astype(np.int64)
 
 
-def _is_a_matter_of_rounding(*numbers: Any) -> bool:
+def _is_a_matter_of_rounding(size: int, length: int, factor: float | None, shift: float) -> bool:
     """Whether Resize may choose other pixels than PyTorch: a ratio that 32 or 64 bits round across a pixel's edge."""
-    wanted = _places(*numbers)
-    return any((wanted != _places_of_resize(*numbers, kind)).any() for kind in (np.float32, np.float64))
+    wanted = _places(size, length, factor, shift)
+    kinds = (np.float32, np.float64)
+    return any((wanted != _places_of_resize(size, length, factor, shift, kind)).any() for kind in kinds)
 
 
 def _nearest(op: Emitter, x: ir.Value, output_size: Any, scales: Sequence[Any] | None, exact: bool = False) -> ir.Value:

@@ -58,7 +58,7 @@ def _joined(op: Emitter, x: ir.Value, y: ir.Value, reduction: str) -> ir.Value:
 def _fit_index(op: Emitter, index: ir.Value, src: ir.Value) -> ir.Value:
     """Cut a source that is larger than its index down to it."""
     for axis in range(op.rank(index)):
-        if not same_dim(index.shape[axis], src.shape[axis]):  # type: ignore[index]
+        if not same_dim(index.shape[axis], src.shape[axis]):
             src = sliced(op, src, axis, 0, op.size(index, axis))
     return src
 
@@ -84,7 +84,7 @@ def elements_compared(
     """Write by comparing; the index may be a vector along the axis or an index for every element."""
     rank = op.rank(x)
     if op.rank(index) == rank and rank > 1:
-        if any(not same_dim(x.shape[i], index.shape[i]) for i in range(rank) if i != axis):  # type: ignore[index]
+        if any(not same_dim(x.shape[i], index.shape[i]) for i in range(rank) if i != axis):
             # An index smaller than the tensor is spread out over all of its elements.
             positions = flat(op, element_positions(op, x, index, axis))
             written = elements_compared(op, flat(op, x), positions, flat(op, src), 0, reduction)

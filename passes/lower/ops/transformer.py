@@ -61,7 +61,7 @@ def _multi_head(
     seen = _mask(op, mask, mask_type, query.dtype)
     weights: ir.Value | None = None
     if weights_wanted:
-        attended = attend_by_parts(op, *parts, seen)
+        attended = attend_by_parts(op, parts[0], parts[1], parts[2], seen)
         y, weights = attended.y, attended.weights
     else:
         y = op.call("aten::scaled_dot_product_attention", *parts, seen, scale=1.0 / math.sqrt(width))

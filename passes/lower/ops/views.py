@@ -30,7 +30,7 @@ class SizeOf:
     @property
     def dim(self) -> int | ir.SymbolicDim:
         """The size as far as it is known."""
-        return self.value.shape[self.axis]  # type: ignore[index]
+        return self.value.shape[self.axis]
 
 
 Size = Any

@@ -128,8 +128,10 @@ def _kron(rec: Recorder, input: Any, other: Any, *, out: Any = None) -> Any:
 def _multi_dot(rec: Recorder, *matrices: Any, out: Any = None) -> Any:
     """Keep a chain of products whole: which order is the cheapest depends on sizes that are read as plain numbers."""
     tensors = list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else list(matrices)
-    first, *middle, last = tensors if len(tensors) > 1 else [None]
-    ranks_fit = first is not None and first.dim() in (1, 2) and last.dim() in (1, 2)
+    if len(tensors) < 2:
+        return NOT_KEPT
+    first, *middle, last = tensors
+    ranks_fit = first.dim() in (1, 2) and last.dim() in (1, 2)
     if out is not None or not ranks_fit or any(matrix.dim() != 2 for matrix in middle):
         return NOT_KEPT
     if len({tensor.dtype for tensor in tensors}) > 1:

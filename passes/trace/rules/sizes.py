@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lading.passes import torch_private
@@ -21,7 +21,7 @@ def _linspace(rec: Recorder, start: Any, end: Any, steps: Any, *, dtype: Any = N
     if not isinstance(start, (int, float)) or not isinstance(end, (int, float)):
         return NOT_KEPT
     # As PyTorch computes it: the first half counts from the start, the second from the end.
-    index = torch.arange(0, steps, dtype=kind, **other)
+    index = cast(Any, torch.arange)(0, steps, dtype=kind, **other)
     step = (end - start) / torch.sym_max(steps - 1, 1)
     return torch.where(index < steps // 2, start + index * step, end - (steps - 1 - index) * step)
 

@@ -108,7 +108,9 @@ def _materialised(item: Any, values: dict[Any, Any]) -> Any:
 
 @pytest.fixture
 def captured():
-    def capture(model: Any, args: Any = (), kwargs: Any = None, *, strategy: str = "record", **options: Any) -> Captured:
+    def capture(
+        model: Any, args: Any = (), kwargs: Any = None, *, strategy: str = "record", **options: Any
+    ) -> Captured:
         work = Work(target=Target(opset=18), request=Request(model=model, args=args, kwargs=kwargs))
         note = Note()
         NormalizeArguments(**options).run(work, note)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from .graph_edits import constant_tensor, int_of, ints_of, remove_node, static_ints, take_place, unused
+from .moves_in_a_row import merge_moves
 from .rewriting import Rewriting, become, maker, plain, used_once
 from .views_in_a_row import merge_views, transpose_as_view
 
@@ -367,12 +368,12 @@ def _forget(node: ir.Node) -> None:
 
 
 MERGERS: dict[str, Sequence[Merger]] = {
-    "Transpose": (_transposes, _transposes_around_elementwise, transpose_as_view),
+    "Transpose": (_transposes, _transposes_around_elementwise, transpose_as_view, merge_moves),
     "Gemm": (_transposed_factor,),
-    "Reshape": (merge_views,),
-    "Flatten": (merge_views,),
-    "Squeeze": (merge_views,),
-    "Unsqueeze": (merge_views,),
+    "Reshape": (merge_views, merge_moves),
+    "Flatten": (merge_views, merge_moves),
+    "Squeeze": (merge_views, merge_moves),
+    "Unsqueeze": (merge_views, merge_moves),
     "Cast": (_casts,),
     "Slice": (_slices,),
     "Pad": (_pads,),

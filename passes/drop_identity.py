@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..pipeline.declare import a_pass
+from ..pipeline.declare import a_pass, option
 from ..pipeline.facts import Fact
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class DropIdentity:
     Gone are Identity; Cast to the type that the input has; Dropout in inference form; Reshape, Expand, Flatten and
     Slice whose result has the shape of the input, named dimensions included; Transpose that moves nothing; Pad by
     nothing; Tile once; Concat, Sum, Max, Min and Mean of one; Clip without bounds; and arithmetic with a neutral
-    constant where the result is the same to the last bit (adding a float zero is not: it turns -0.0 into 0.0).
+    constant, where the result is the same to the last bit. One exception: adding a float zero turns -0.0 into 0.0,
+    which nobody asks for; `signed_zeros` keeps that.
 
     Declines when: the node stands between a graph input, a constant or another output and a graph output, because the
     output's name is the user's and needs a node that makes it.
@@ -55,6 +56,8 @@ class DropIdentity:
         }
     """
 
+    signed_zeros: bool = option(False, help="Keep an addition of zero to floats, which turns -0.0 into 0.0.")
+
     def run(self, work: Work, note: Note) -> None:
         """Walk every graph once, in order: a chain of such nodes goes link by link."""
         from .graph_edits import all_graphs, has_references, remove_node, take_place
@@ -70,11 +73,18 @@ class DropIdentity:
                 source = None if index is None else node.inputs[index]
                 if source is None:
                     continue
+                if self.signed_zeros and node.op_type == "Add" and _is_float(source):
+                    note.declined(node, "signed zeros are kept")
+                    continue
                 if take_place(node.outputs[0], source):
                     remove_node(node)
                     note.count(f"removed {node.op_type}")
                 else:
                     note.declined(node, "the output keeps its name")
+
+
+def _is_float(value: ir.Value) -> bool:
+    return value.dtype is not None and value.dtype.is_floating_point()
 
 
 Test = Callable[["ir.Node"], "int | None"]
@@ -198,8 +208,9 @@ _TESTS: dict[str, Test] = {
     "Min": _alone,
     "Mean": _alone,
     "Clip": _clip,
-    "Add": _neutral(0, left=True, floats=False),
-    "Sub": _neutral(0, left=False, floats=False),
+    "Add": _neutral(0, left=True, floats=True),
+    "Sub": _neutral(0, left=False, floats=True),
     "Mul": _neutral(1, left=True, floats=True),
     "Div": _neutral(1, left=False, floats=True),
+    "Pow": _neutral(1, left=False, floats=True),
 }

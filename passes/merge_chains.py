@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ..pipeline.work import Work
 
 
+_ROUNDS = 4
+
+
 @a_pass("merge-chains", requires=(Fact.ONNX,), after=("fold-constants", "drop-identity"))
 class MergeChains:
     """Merge consecutive operators that move, view or convert data, and cancel those that undo each other.
@@ -58,16 +61,19 @@ class MergeChains:
     """
 
     def run(self, work: Work, note: Note) -> None:
-        """Visit each node once, in order: what it finds before it is merged already."""
+        """Visit each node in order, again as long as merging makes new neighbours that merge."""
         from .chains import MERGERS
         from .rewriting import Rewriting
 
         model = work.model
         assert model is not None
         rewriting = Rewriting(model, work.target.opset)
-        for node in rewriting.nodes():
-            for merge in MERGERS.get(node.op_type, ()):
+        for _ in range(_ROUNDS):
+            merged = 0
+            for node in rewriting.nodes():
                 op_type = node.op_type
-                if merge(rewriting, node, note):
+                if any(merge(rewriting, node, note) for merge in MERGERS.get(op_type, ())):
                     note.count(f"merged {op_type}")
-                    break
+                    merged += 1
+            if not merged:
+                return

@@ -42,6 +42,9 @@ def left(body: str) -> list[str]:
         "r = Mul(a, one)",
         "r = Mul(one, a)",
         "r = Div(a, one)",
+        "r = Pow(a, one)",
+        "r = Add(a, zero)",
+        "r = Sub(a, zero)",
     ],
 )
 def test_gone(body: str) -> None:
@@ -58,8 +61,9 @@ def test_gone(body: str) -> None:
         "r = Slice(a, at, far, at)",
         "r = Pad(a, something)",
         "r = Clip(a, one)",
-        "r = Add(a, zero)",
         "r = Div(one, a)",
+        "r = Pow(one, a)",
+        "r = Sub(zero, a)",
         "r = Mul(a, deep)",
     ],
 )
@@ -87,3 +91,10 @@ def test_outputs_of_branches_keep_a_node() -> None:
     }}"""
     work, _ = run_on(DropIdentity(), text)
     assert ["Identity"] == [node.op_type for node in work.model.graph[0].attributes["then_branch"].value]
+
+
+def test_signed_zeros_are_kept_on_request() -> None:
+    text = f"{HEADER} main (float[N] x) => (float[N] y) <float zero = {{0}}> {{ a = Add(x, zero) y = Neg(a) }}"
+    work, note = run_on(DropIdentity(signed_zeros=True), text)
+    assert ["Add", "Neg"] == [node.op_type for node in work.model.graph]
+    assert ["signed zeros are kept"] == [declined.why for declined in note.declines]

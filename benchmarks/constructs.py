@@ -77,8 +77,9 @@ def _module(one: Any, form: str) -> Any:
 
     Wrapped.__name__ = one.name
     made = Wrapped()
+    self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     made.forward.__func__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY), *inspect.signature(model).parameters.values()]
+        [self_parameter, *inspect.signature(model).parameters.values()]
     )
     return made
 
@@ -91,7 +92,12 @@ def _with_torch(one: Any, form: str, opset: int, dynamo: bool) -> bytes:
     function = one.make() if not isinstance(one.make(), torch.nn.Module) else one.make().forward
     names = list(inspect.signature(function).parameters)[: len(call)]
     flat = all(isinstance(value, torch.Tensor) for value in call)
-    options: dict[str, Any] = {"input_names": names, "dynamic_axes": dict(one.axes) or None} if flat else {}
+    options: dict[str, Any] = {"input_names": names} if flat else {}
+    if flat and one.axes and dynamo:
+        free = torch.export.Dim.DYNAMIC
+        options["dynamic_shapes"] = tuple(dict.fromkeys(one.axes.get(name, ()), free) or None for name in names)
+    elif flat:
+        options["dynamic_axes"] = dict(one.axes) or None
     file = io.BytesIO()
     program = torch.onnx.export(
         model,

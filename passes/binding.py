@@ -40,7 +40,7 @@ def bind_arguments(
         UsageError: the arguments do not fit the signature, a name is used twice, an axis or its input does not exist,
             or two sizes of the example contradict one axis name.
     """
-    model = request.model
+    model = torch_private.uncompiled(request.model)
     if not callable(model):
         raise UsageError(
             f"a model must be callable, and a {type(model).__name__} is not",
@@ -79,8 +79,9 @@ def call_members(request: Request) -> list[tuple[str, Any]]:
     Raises:
         UsageError: the arguments do not fit the signature.
     """
-    positional, keywords = _split(request.args, request.kwargs, _signature(request.model))
-    return _members(_bind(request.model, positional, keywords))
+    model = torch_private.uncompiled(request.model)
+    positional, keywords = _split(request.args, request.kwargs, _signature(model))
+    return _members(_bind(model, positional, keywords))
 
 
 # ---- the call --------------------------------------------------------------------------------------------------------

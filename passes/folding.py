@@ -275,7 +275,8 @@ class Folding:
             if isinstance(tensor, Weight):
                 wanted = tensor.view_name
             elif not output.is_graph_output():
-                self._release(wanted)
+                if output.name:
+                    self._release(output.name)
                 output.name = None
             if self._in_function:
                 value = self._constant_node(node, tensor, wanted)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -42,6 +43,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._ops", "OpOverloadPacket"),
     ("torch._C", "_dispatch_has_kernel_for_dispatch_key"),
     ("torch._dispatch.python", "enable_python_dispatcher"),
+    ("torch._dynamo.eval_frame", "OptimizedModule"),
     ("torch._dynamo.source", "ConstantSource"),
     ("torch._subclasses.fake_tensor", "DataDependentOutputException"),
     ("torch._subclasses.fake_tensor", "DynamicOutputShapeException"),
@@ -293,6 +295,16 @@ def decomposition_of(overload: Any) -> Callable[..., Any] | None:
 def keyword_only_names(overload: Any) -> frozenset[str]:
     """Return the names of an operator's keyword-only arguments."""
     return frozenset(argument.name for argument in overload._schema.arguments if argument.kwarg_only)
+
+
+# ---- compiled models -------------------------------------------------------------------------------------------------
+
+
+def uncompiled(model: Any) -> Any:
+    """Return the model that `torch.compile` was given, or the model itself where it was given none."""
+    if type(model).__module__.startswith("torch._dynamo") and isinstance(model, torch.nn.Module):
+        return model._orig_mod
+    return getattr(model, "_torchdynamo_orig_callable", model) if inspect.isroutine(model) else model
 
 
 # ---- operators -------------------------------------------------------------------------------------------------------

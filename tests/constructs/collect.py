@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from constructs import branches, interfaces, lists, loops, modules, tensors, writes
+from constructs import branches, interfaces, layers, lists, loops, modules, tensors, together, writes
 
-LOADED = (branches, interfaces, lists, loops, modules, tensors, writes)
+LOADED = (branches, interfaces, layers, lists, loops, modules, tensors, together, writes)

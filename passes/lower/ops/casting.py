@@ -69,7 +69,10 @@ def to_result(op: Emitter, x: ir.Value, *, non_blocking: bool = False) -> ir.Val
     "prims::device_put",
 )
 def same(op: Emitter, x: ir.Value) -> ir.Value:
-    """What gives the same numbers back."""
+    """What gives the same numbers back; a symbolic number, kept as a vector, becomes the scalar that it is."""
+    shape = op.result().shape if op.result_count else None
+    if shape is not None and len(shape) == 0 and x.shape is not None and len(x.shape) == 1:
+        return op.scalar(x, x.dtype or op.result().dtype)
     return x
 
 

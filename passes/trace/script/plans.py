@@ -472,7 +472,7 @@ def plan_for(interpreter: Interpreter, before: Any, after: Any) -> Plan:
     if isinstance(after, Unset):
         before, after = after, before
     if isinstance(before, Unset):
-        return plan_for(interpreter, after, after) if not isinstance(after, Unset) else Keep()
+        return plan_like(interpreter, after)
     if before is None or after is None or isinstance(before, Maybe) or isinstance(after, Maybe):
         (_, first), (_, second) = taken_apart(before), taken_apart(after)
         return CarryMaybe(CarryNumber(bool), plan_for(interpreter, first, second))
@@ -495,6 +495,22 @@ def plan_for(interpreter: Interpreter, before: Any, after: Any) -> Plan:
     if isinstance(before, List) and isinstance(after, List):
         return CarryList(state_plan(interpreter, before.state, after.state, grows=True))
     return Lost("a variable changes in a loop that only the run can count, and a graph cannot carry its kind")
+
+
+def plan_like(interpreter: Interpreter, value: Any) -> Plan:
+    """Return the plan for a variable that is not set before the loop, and is a value of this kind in it."""
+    if isinstance(value, Maybe):
+        return CarryMaybe(CarryNumber(bool), plan_like(interpreter, value.value))
+    if isinstance(value, torch.Tensor):
+        return CarryTensor(value.dtype, tuple(outer_dims(interpreter, value.shape)))
+    if is_number(value):
+        return CarryNumber(kind_of(value))
+    if isinstance(value, tuple):
+        make = value._make if hasattr(value, "_make") else tuple
+        return CarryTuple(tuple(plan_like(interpreter, member) for member in value), make)
+    if isinstance(value, Unset) or value is None:
+        return Keep()
+    return Lost("a variable is first set in a loop that only the run can count, and a graph cannot carry its kind")
 
 
 def outer_dims(interpreter: Interpreter, dims: Iterable[Any]) -> list[Any]:

@@ -40,6 +40,7 @@ docs: ## Build the documentation into site/, strictly (needs the extra "docs")
 bench: ## Measure exports against both stock exporters and write benchmarks/README.md
 	$(PYTHON) benchmarks/export_speed.py --write
 	$(PYTHON) benchmarks/scaling.py --write
+	$(PYTHON) benchmarks/graph_quality.py --write
 
 clean: ## Remove what building and testing leave
 	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .types

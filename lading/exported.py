@@ -162,8 +162,17 @@ class Exported:
                 where=f"missing: {missing}; unknown: {unknown}",
             )
         session = self._runtime_session()
-        outputs: list[np.ndarray] = session.run(None, {name: _array(value) for name, value in feeds.items()})
+        arrays = {name: _array(value) for name, value in feeds.items()}
+        for name in self._moved_statistics() & arrays.keys():
+            arrays[name] = arrays[name].copy()
+        outputs: list[np.ndarray] = session.run(None, arrays)
         return outputs
+
+    def _moved_statistics(self) -> set[str]:
+        """Inputs that onnxruntime writes over: running statistics that a normalization in training mode moves."""
+        from .passes.graph_edits import is_moved_statistic
+
+        return {value.name for value in self.model.graph.inputs if value.name and is_moved_statistic(value)}
 
     def _runtime_session(self) -> Any:
         if self._session is None:

@@ -85,8 +85,11 @@ class Arguments:
     @property
     def trains(self) -> bool:
         """Whether the exported graph is for training: the mode says so, or a module whose own mode is preserved."""
-        if self.mode != "preserve":
-            return self.mode == "train"
+        return self.has_training_modules if self.mode == "preserve" else self.mode == "train"
+
+    @property
+    def has_training_modules(self) -> bool:
+        """Whether a module of the model, as the user left it, is in training mode."""
         modules = getattr(self.model, "modules", None)
         return callable(modules) and any(module.training for module in modules())
 

@@ -275,7 +275,9 @@ class Broadcasts:
         if int(start.numpy().reshape(-1)[0]) != 0 or int(step.numpy().reshape(-1)[0]) != 1:
             return None
         limit = self._sizes.of(node.inputs[1])
-        return None if limit is None or len(limit.elements) != 1 else Ramp(0, limit.elements[0])
+        # That it counts from zero holds whatever its length is.
+        known = limit is not None and len(limit.elements) == 1
+        return Ramp(0, limit.elements[0] if limit is not None and known else ir.SymbolicDim(None))
 
     def passed_on(self, node: ir.Node) -> Ramp | None:
         """Identity keeps everything as it is."""

@@ -41,7 +41,7 @@ class Initializers:
     """Settle how weights are stored, and choose the IR version.
 
     Weights are the parameters and buffers of the module, and what other passes computed from them. Constants of the
-    graph (shapes, scalars) are not: none of the options makes them inputs.
+    graph (shapes, scalars, tensors that no `state_dict` has) are not: none of the options makes them inputs.
 
     `export_params = false` leaves the values out: every weight becomes a graph input after the user's, under its
     `state_dict` name, and the caller feeds it at run time.
@@ -137,10 +137,11 @@ class Initializers:
         listed = version < IR_OF_FREE_INITIALIZERS and self.keep_as_inputs is None
         if not listed:
             version = max(version, IR_OF_FREE_INITIALIZERS)
+        constants = getattr(work.values.get(Fact.GRAPH), "constants", {})
         inputs: dict[str, ir.TensorProtocol] = {}
         if not self.export_params:
-            inputs = weights_to_inputs(model, note, keep_values=False, keep_constants=not listed)
+            inputs = weights_to_inputs(model, note, keep_values=False, keep_constants=not listed, constants=constants)
         elif self.keep_as_inputs or listed:
-            weights_to_inputs(model, note, keep_values=True)
+            weights_to_inputs(model, note, keep_values=True, constants=constants)
         model.ir_version = version
         work.provide(Fact.INITIALIZERS, Placement(version, inputs, tied))

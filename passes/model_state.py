@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import attrs
 import torch
+from lading.passes.model_roots import roots_of
 from lading.pipeline.errors import UsageError
 
 Mode = Literal["eval", "preserve", "train"]
@@ -33,7 +34,7 @@ class Slot:
 
 
 class ModelState:
-    """The tensors, flags and attributes of a module tree, to look at and to put back.
+    """The tensors, flags and attributes of a model's modules, to look at and to put back.
 
     Everything directly on the modules is covered: parameters, buffers, training flags, hooks, plain attributes, and
     the members of lists, dicts and sets held in attributes.
@@ -47,12 +48,15 @@ class ModelState:
         self._containers: list[tuple[Any, Any]] = []
         self._modules: list[torch.nn.Module] = []
         self._path_of_tensor: dict[int, str] | None = None
-        if not isinstance(model, torch.nn.Module):
-            return
-        for path, module in model.named_modules():
-            self._modules.append(module)
-            self.paths[id(module)] = path
-            self._read(f"{path}." if path else "", module)
+        roots = roots_of(model)
+        self._roots = [module for _, module in roots]
+        for name, root in roots:
+            for path, module in root.named_modules(prefix=name):
+                if id(module) in self.paths:
+                    continue
+                self._modules.append(module)
+                self.paths[id(module)] = path
+                self._read(f"{path}." if path else "", module)
 
     def _read(self, prefix: str, module: torch.nn.Module) -> None:
         attributes = vars(module)
@@ -82,9 +86,10 @@ class ModelState:
 
     def set_mode(self, mode: Mode) -> None:
         """Put every module into evaluation or training mode; "preserve" leaves each as it is."""
-        if mode != "preserve" and self._modules:
-            # `train` may be overridden (frozen normalisation), and what it does then is part of the model.
-            self._modules[0].train(mode == "train")
+        if mode != "preserve":
+            for root in self._roots:
+                # `train` may be overridden (frozen normalisation), and what it does then is part of the model.
+                root.train(mode == "train")
 
     def rewrites_weights(self) -> bool:
         """Whether a module has a `train` of its own, which may change weights in place (merged adapters do)."""

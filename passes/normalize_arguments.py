@@ -82,7 +82,7 @@ class NormalizeArguments:
         for path, value in arguments.baked.items():
             if value is not None:
                 note.decided("argument baked in", "it is not a tensor", argument=path, value=_shown(value))
-        if program is None and self.training == "eval" and getattr(arguments.model, "training", False):
+        if program is None and self.training == "eval" and arguments.has_training_modules:
             note.warned("the model is in training mode and is exported for inference", training=self.training)
 
 

@@ -74,6 +74,8 @@ class Rewriting:
         self._names: Names | None = None
         self._ints: dict[tuple[int, ...], ir.Value] = {}
         self._made: list[ir.Value] = []
+        self.passed: set[ir.Node] = set()
+        """Nodes that a rule has looked at and wants to find again when it meets their like."""
 
     def nodes(self) -> Iterator[ir.Node]:
         """Yield every plain node, in subgraphs and functions too; a node may be edited or removed when it is had.
@@ -126,13 +128,15 @@ class Rewriting:
         attributes: Mapping[str, Any] | None = None,
         dtype: ir.TypeProtocol | None = None,
         shape: Sequence[Dim] | ir.Shape | None = None,
+        *,
+        outputs: int = 1,
     ) -> ir.Node:
-        """Put a new node before another one, whose origin it gets."""
-        made = ir.node(op_type, inputs, attributes=dict(attributes or {}))
-        output = made.outputs[0]
-        output.name = self._fresh(f"{before.outputs[0].name}_{op_type}")
-        output.type = dtype
-        output.shape = None if shape is None else ir.Shape(list(shape))
+        """Put a new node before another one, whose origin it gets; type and shape are those of all its outputs."""
+        made = ir.node(op_type, inputs, attributes=dict(attributes or {}), num_outputs=outputs)
+        for output in made.outputs:
+            output.name = self._fresh(f"{before.outputs[0].name}_{op_type}")
+            output.type = dtype
+            output.shape = None if shape is None else ir.Shape(list(shape))
         origin = origin_of(before)
         if origin is not None:
             set_origin(made, origin)

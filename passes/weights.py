@@ -20,8 +20,8 @@ import torch
 
 from ..pipeline.errors import LadingError
 
-_BLOCK = 4 << 20
-"""Bytes made at once when a weight is not contiguous: large enough for full disk speed, small enough not to matter."""
+_BLOCK = 256 << 10
+"""Bytes made at once when a weight is not contiguous: more gains no speed, and allocators keep what is larger."""
 
 _DIGEST_WHOLE = 64 << 10
 _DIGEST_BLOCKS = 64

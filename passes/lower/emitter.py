@@ -242,6 +242,12 @@ class Emitter:
         """Return a constant of a dtype: a number, a nested list or an array."""
         return self._session.constant(np.asarray(value), dtype)
 
+    @property
+    def constants_made(self) -> int:
+        """How many constants and weights the graph has by now: a number that no two nodes with a new constant share."""
+        graph = self._session.graph
+        return 0 if graph is None else len(graph.initializers)
+
     def const_like(self, value: Any, like: ir.Value) -> ir.Value:
         """Return a constant of the dtype of another value."""
         return self.const(value, _dtype(like))

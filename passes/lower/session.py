@@ -63,8 +63,10 @@ class Session:
             return False
         if full_name not in self._left:
             name = full_name.partition(".")[0]
+            # Capture writes alias where a value is there once more, as a second output say: no operator of the user's.
+            patterns = [p for p in self._leave if p != "*" or name != "aten::alias"]
             self._left[full_name] = any(
-                fnmatch.fnmatchcase(full_name, pattern) or fnmatch.fnmatchcase(name, pattern) for pattern in self._leave
+                fnmatch.fnmatchcase(full_name, pattern) or fnmatch.fnmatchcase(name, pattern) for pattern in patterns
             )
         return self._left[full_name]
 

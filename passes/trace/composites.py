@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any
 
 from lading.passes import torch_private
+from lading.passes.trace.custom_operators import kept
 from lading.passes.trace.recorder import Recorder
 from torch.overrides import TorchFunctionMode
 
@@ -67,6 +68,10 @@ class Composites(TorchFunctionMode):
             result = rule(self._recorder, *args, **kwargs)
             if result is not NOT_KEPT:
                 return result
+        if rule is None and torch_private.is_operator(func):
+            whole = kept(self._recorder, func, args, kwargs)
+            if whole is not None:
+                return whole[0]
         if type(func) is FunctionType and func not in self._running:
             return self._run_open(func, args, kwargs)
         return func(*args, **kwargs)

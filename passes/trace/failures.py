@@ -38,6 +38,15 @@ def explained(error: Exception, boundary: CodeType) -> LadingError:
             hint="use a form with a fixed shape, such as a mask",
         )
     text = str(error).strip().partition("\n")[0]
+    if "no fake impl registered" in text:
+        operator = (
+            text.partition("registered for ")[2].partition(". ")[0].removeprefix("<CustomOpDef(").removesuffix(")>")
+        )
+        return CaptureError(
+            f"PyTorch cannot tell the shape of what {operator} returns without running it",
+            where=where,
+            hint="register a fake kernel for it, with torch.library.register_fake",
+        )
     if "data pointer" in text or "has no storage" in text or ".numpy()" in text:
         return left_pytorch(where)
     return CaptureError(

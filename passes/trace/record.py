@@ -18,6 +18,7 @@ from lading.passes.structure import unused_name
 from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites
+from lading.passes.trace.custom_operators import kept_functions
 from lading.passes.trace.failures import explained
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import Recorder, type_of
@@ -167,7 +168,7 @@ class Run:
             stack.enter_context(self.recorder)
             self.state.set_mode(self.arguments.mode)
             stack.enter_context(interpreted(self.recorder))
-            with Composites(self.recorder):
+            with kept_functions(self.recorder), Composites(self.recorder):
                 result = _call(self.arguments.model, args, kwargs)
             self.outputs = Outputs(result, self.recorder, self.arguments)
             self.buffer_writes = self._buffer_writes()

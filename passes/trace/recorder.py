@@ -364,6 +364,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.write(overload, inner, {}, _unwrapped(results))
         return results
 
+    def fake_results(self, overload: Any, args: Sequence[Any]) -> list[torch.Tensor]:
+        """Return what an operator returns for tensors without data, writing nothing down."""
+        result = self.fake.dispatch(overload, (), [_unwrapped(argument) for argument in args], {})
+        flat = result if isinstance(result, (tuple, list)) else (result,)
+        return [item for item in flat if isinstance(item, torch.Tensor)]
+
     # ---- bodies of control flow --------------------------------------------------------------------------------------
 
     def open_body(self) -> Body:

@@ -31,6 +31,8 @@ _STRATEGIES = {
 _FURTHER = {"scripted": "lading.passes.trace.scripted:scripted"}
 """What "auto" can try beside them."""
 
+_KEEPS_PYTHON = "scripted"
+
 NAMES = ("auto", *_STRATEGIES)
 
 
@@ -67,6 +69,8 @@ def _is_module(model: Any) -> bool:
 def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir.Model, Capture]:
     """Capture by the first strategy that can; each step down to the next one is a decision on record.
 
+    A capture that fixes a requested axis gives way to one from compiled code that does not.
+
     Raises:
         UsageError: the call itself is wrong; no other strategy is tried. Nor is one where the model fails by itself.
         CaptureError: no strategy can; the first one's error, with what the others said.
@@ -84,8 +88,29 @@ def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir
             continue
         for failed, failure in failures:
             note.decided("strategy left", failure.what, strategy=failed, next=name, source=failure.where or "")
+        fixed = _fixed(arguments, capture)
+        if fixed and _KEEPS_PYTHON in names[names.index(name) + 1 :]:
+            freer = _freer(arguments, fixed)
+            if freer is not None:
+                why = f"it fixes the axes {', '.join(fixed)}"
+                note.decided("strategy left", why, strategy=name, next=_KEEPS_PYTHON, source="")
+                return freer
         return model, capture
     raise _joined(failures)
+
+
+def _fixed(arguments: Arguments, capture: Capture) -> list[str]:
+    """Return the axes that a capture fixed though they were to stay free."""
+    return [special.axis for special in capture.specialisations if special.axis not in arguments.relaxed_axes]
+
+
+def _freer(arguments: Arguments, fixed: Sequence[str]) -> tuple[ir.Model, Capture] | None:
+    """Return a capture by the strategy that reads Python's `int(size)` and `for row in x` as code, if it fixes less."""
+    try:
+        model, capture = find(_KEEPS_PYTHON)(arguments)
+    except CaptureError:
+        return None
+    return None if len(_fixed(arguments, capture)) >= len(fixed) else (model, capture)
 
 
 def _fails_anyway(arguments: Arguments) -> bool:

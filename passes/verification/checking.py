@@ -148,7 +148,9 @@ class Checker:
             # The model may refuse some sizes; what it refuses cannot be compared.
             refusal = f"PyTorch refuses these inputs: {type(error).__name__}: {_first_line(error)}"
             return Check(name=name, status="skipped", reason=refusal, sizes=dict(sizes))
-        feeds = {key: value for key, value in {**weights, **inputs}.items() if key in session.inputs}
+        # A runtime may write over the running statistics that a normalization in training mode moves.
+        fed = {key: value.clone() if value.dim() == 1 else value for key, value in weights.items()}
+        feeds = {key: value for key, value in {**fed, **inputs}.items() if key in session.inputs}
         found: tuple[OutputError, ...] = ()
         reason: str | None
         try:

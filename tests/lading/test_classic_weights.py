@@ -59,6 +59,26 @@ def test_normalisation_before_which_there_is_a_convolution_stays():
     assert close(model(X), run(result, {"input": X, **state})[0])
 
 
+class Literal(nn.Linear):
+    """Tensors that no state_dict has."""
+
+    def __init__(self):
+        super().__init__(3, 2)
+        self.offset = torch.tensor([1.0, 2.0])
+
+    def forward(self, x):
+        return super().forward(x) * torch.tensor([3.0, 4.0]) + self.offset
+
+
+@pytest.mark.parametrize("opset", [8, 9, 17])
+@pytest.mark.parametrize("arguments", [{"export_params": False}, {"keep_initializers_as_inputs": True}], ids=str)
+def test_tensors_that_no_state_dict_has_are_no_inputs(arguments, opset):
+    model = Literal().eval()
+    result = lading.export(model, X[0], opset_version=opset, **arguments)
+    assert ["x", "weight", "bias"] == inputs(result)
+    assert close(model(X[0]), run(result, {"x": X[0], **model.state_dict()})[0])
+
+
 def test_the_folding_of_weights_cannot_be_had_beside():
     result = exported(network(), export_params=False, do_constant_folding=True)
     assert ["input", *network().state_dict()] == inputs(result)

@@ -37,6 +37,9 @@ DTYPES = {
 }
 CORE_DTYPES = ("float32", "int64", "bool")
 
+# Which of several equal elements an index names is left open by these: the place of `dim` in their arguments.
+_OPEN_INDICES = {"argsort": 0, "sort": 0, "kthvalue": 1, "topk": 1, "mode": 0, "median": 0, "nanmedian": 0}
+
 # What these return is whatever memory held.
 _UNINITIALISED = ("empty", "new_empty")
 
@@ -50,12 +53,15 @@ class Call:
         tensors: the inputs, in the order of the sample.
         expected: what eager PyTorch returns.
         random: whether only dtypes and shapes can be compared.
+        axis: where int64 results are places along this axis of the first input, any of equal elements being right, else
+            None.
     """
 
     function: Callable[..., tuple[torch.Tensor, ...]]
     tensors: tuple[torch.Tensor, ...]
     expected: tuple[torch.Tensor, ...]
     random: bool
+    axis: int | None = None
 
 
 class Operator(torch.nn.Module):
@@ -166,7 +172,16 @@ def _call(entry: Any, sample: Any, name: str) -> Call | None:
     comparable = [t for t in expected if t.layout == torch.strided and not t.is_nested and not t.is_quantized]
     if not expected or len(comparable) < len(expected) or sum(t.numel() for t in expected) > LARGEST:
         return None
-    return Call(function, tensors, expected, watch.met or name.split(".")[0].startswith(_UNINITIALISED))
+    varies = watch.met or name.split(".")[0].startswith(_UNINITIALISED)
+    return Call(function, tensors, expected, varies, _open_axis(name, sample))
+
+
+def _open_axis(name: str, sample: Any) -> int | None:
+    place = _OPEN_INDICES.get(name)
+    if place is None or sample.kwargs.get("stable") or sample.input.dim() == 0:
+        return None
+    given = sample.kwargs.get("dim", sample.args[place] if len(sample.args) > place else -1)
+    return int(given) if isinstance(given, int) and not isinstance(given, bool) else None
 
 
 class _Randomness(TorchDispatchMode):

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-
 from operators.isolation import Result, Task, run_tasks
 
 OPSETS = (7, 9, 11, 13, 15, 17, 18, 20, 21, 23, "latest")
@@ -110,9 +109,7 @@ def summarised(results: Iterable[Result], opsets: list[int], dtypes: list[str], 
             for entry, by_dtype in statuses.items()
         },
         "reasons": reasons,
-        "operators": {
-            name: sorted(found["passed"]) for name, found in sorted(operators.items())
-        },
+        "operators": {name: sorted(found["passed"]) for name, found in sorted(operators.items())},
     }
 
 

@@ -122,6 +122,27 @@ def test_a_slice_from_the_end_after_a_slice_stays() -> None:
     assert ["Slice", "Slice"] == merged(text)
 
 
+@pytest.mark.parametrize("opset", [9, 10, 13, 18])
+@pytest.mark.parametrize(("low", "high", "left"), [("{0}", "{2}", ["Split"]), ("{0}", "{3}", ["Slice", "Slice"])])
+def test_two_slices_that_share_out_an_axis_are_a_split(opset: int, low: str, high: str, left: list[str]) -> None:
+    header = f'<ir_version: 8, opset_import: ["" : {opset}]>'
+    if opset < 10:
+        numbers = (low + high).replace("{", "[").replace("}", "]").replace("][", "] [").split()
+        slices = f"""a = Slice<axes = [1], starts = [2], ends = [99]>(x)
+            b = Slice<axes = [1], starts = {numbers[0]}, ends = {numbers[1]}>(x)"""
+    else:
+        slices = "a = Slice(x, two, far, at) b = Slice(x, low, high, at)"
+    text = f"""{header} main (float[N, 4] x) => (float[N, K] y) <int64[1] at = {{1}}, int64[1] two = {{2}},
+        int64[1] far = {{99}}, int64[1] low = {low}, int64[1] high = {high}>
+        {{ {slices} c = Neg(a) y = Concat<axis = 1>(c, b) }}"""
+    work, _ = run_on(MergeChains(), text)
+    onnx.checker.check_model(ir.to_proto(work.model), full_check=True)
+    assert [*left, "Neg", "Concat"] == [node.op_type for node in work.model.graph]
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    (before,), (after,) = run(onnx.parser.parse_model(text), {"x": x}), run(work.model, {"x": x})
+    np.testing.assert_array_equal(after, before)
+
+
 def test_an_output_between_two_transpositions_keeps_its_node() -> None:
     text = """main (float[N, 4] x) => (float[4, N] a, float[N, 4] y)
         { a = Transpose<perm = [1, 0]>(x) y = Transpose<perm = [1, 0]>(a) }"""

@@ -99,8 +99,10 @@ def _training(
     kept = 0.0 if statistics else 1.0 - momentum
     given = [running_mean, running_var]
     if statistics or None in given or _may_be_merged([scale, shift, *given]):
-        # Values that no parameter has, since the result does not depend on them.
-        given = [_channel_vector(op, x, 0.25, dtype), _channel_vector(op, x, 0.75, dtype)]
+        # The result does not depend on them. No parameter has these values, nor has another normalization: onnxruntime
+        # writes the outputs over these inputs, and equal ones may have become one.
+        serial = op.constants_made
+        given = [_channel_vector(op, x, serial + 0.25, dtype), _channel_vector(op, x, serial + 0.75, dtype)]
     y, mean, variance = op.BatchNormalization(
         op.cast(x, dtype),
         scale,

@@ -11,9 +11,10 @@ from ..registry import lowers
 _INT64, _BOOL = ir.DataType.INT64, ir.DataType.BOOL
 
 
-def _any(op: Emitter, flags: ir.Value) -> ir.Value:
+def any_of(op: Emitter, flags: ir.Value) -> ir.Value:
+    """Whether one of the flags is set; a sum, because the largest of no flags at all is not zero."""
     number = op.cast(flags, ir.DataType.INT32)
-    return op.cast(number if op.rank(flags) == 0 else op.ReduceMax(number, None, keepdims=0), _BOOL)
+    return op.cast(number if op.rank(flags) == 0 else op.ReduceSum(number, None, keepdims=0), _BOOL)
 
 
 def _divisor(op: Emitter, a: ir.Value, b: ir.Value) -> ir.Value:
@@ -26,8 +27,8 @@ def _divisor(op: Emitter, a: ir.Value, b: ir.Value) -> ir.Value:
     done = body.Equal(y, 0)
     rest = body.Mod(x, body.Where(done, 1, y))
     after, remaining = body.Where(done, x, y), body.Where(done, 0, rest)
-    graph = body.graph([_any(body, body.Not(body.Equal(remaining, 0))), after, remaining])
-    going = _any(op, op.Not(op.Equal(right, 0)))
+    graph = body.graph([any_of(body, body.Not(body.Equal(remaining, 0))), after, remaining])
+    going = any_of(op, op.Not(op.Equal(right, 0)))
     found, _ = op.Loop(None, going, left, right, body=graph, outputs=2)
     found.type, found.shape = ir.TensorType(_INT64), left.shape
     return found

@@ -10,7 +10,7 @@ import attrs
 import onnx_ir as ir
 import pytest
 import torch
-from lading.passes import dialect
+from lading.passes import dialect, structure
 from lading.passes.arguments import Arguments
 from lading.passes.normalize_arguments import NormalizeArguments
 from lading.passes.request import Request
@@ -19,6 +19,8 @@ from lading.passes.trace.capture import Capture
 from lading.pipeline.facts import Fact
 from lading.pipeline.note import Note
 from lading.pipeline.work import Target, Work
+
+import lading
 
 
 @attrs.frozen
@@ -119,3 +121,29 @@ def captured():
         return Captured(work.model, work.need(Fact.GRAPH), work.need(Fact.ARGUMENTS), note)
 
     return capture
+
+
+def _run_both(exported: Any, arguments: Arguments, call: Any) -> None:
+    tensors = [leaf for _, leaf in structure.leaves(call) if isinstance(leaf, torch.Tensor)]
+    expected = arguments.eager(tensors)
+    results = exported(*tensors)
+    assert len(expected) == len(results)
+    for left, right in zip(expected, results, strict=True):
+        torch.testing.assert_close(torch.from_numpy(right), left, equal_nan=True, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(params=[13, 18])
+def agrees(request):
+    """Export by the record strategy and compare with eager on the example and on further calls, in onnxruntime."""
+
+    def export_and_compare(model: Any, *calls: Any, axes: Any = None, **options: Any) -> Any:
+        overrides = {"trace.strategy": "record", **options.pop("overrides", {})}
+        first = (*calls[0], {}) if calls[0] and isinstance(calls[0][-1], dict) else calls[0]
+        exported = lading.export(
+            model, first, dynamic_axes=axes, opset_version=request.param, overrides=overrides, verify=False, **options
+        )
+        for call in calls:
+            _run_both(exported, exported.work.need(Fact.ARGUMENTS), call)
+        return exported
+
+    return export_and_compare

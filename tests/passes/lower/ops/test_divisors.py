@@ -15,6 +15,7 @@ CALLS = [
     *(call(overload, LEFT, RIGHT) for overload in (A.gcd.default, A.lcm.default)),
     call(A.gcd.default, LEFT.to(torch.int32), RIGHT.to(torch.int32)),
     call(A.gcd.default, torch.tensor(12), torch.tensor(8)),
+    call(A.gcd.default, torch.zeros(0, 4, dtype=torch.int64), RIGHT),
     call(A.gcd.default, torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)),
 ]
 

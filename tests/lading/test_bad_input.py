@@ -30,7 +30,12 @@ CASES = [
     (["export", "nets.py:net", "-i", "x:float32[2,4]", "-i", "y:float32[2]"], 2, "no input 'y'", "x"),
     (["export", "nets.py:misfit"], 2, "forward", "x"),
     (["export", "nets.py:branching", "-s", "trace.strategy=record"], 3, "value of a tensor", "torch.where"),
-    (["export", "nets.py:fixing", "-i", "x:float32[batch=2,4]"], 3, "batch", "nets.py:1"),
+    (
+        ["export", "nets.py:fixing", "-i", "x:float32[batch=2,4]", "-s", "trace.strategy=record"],
+        3,
+        "batch",
+        "nets.py:1",
+    ),
     (["export", "nets.py:unsupported"], 4, "linalg_svd", "linalg_eigh"),
     (["plan", "no-such-recipe"], 2, "no-such-recipe", "inference"),
     (["passes", "fold-constant"], 2, "fold-constant", "fold-constants"),

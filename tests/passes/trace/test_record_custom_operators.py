@@ -95,6 +95,9 @@ def test_composite_with_a_lowering_stays_whole(captured, lowers):
     assert {"lading_tests::composite": 1} == captured(model, torch.randn(2)).ops()
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a custom operator that writes into a view reads the size of a free axis as a number"
+)
 def test_operator_that_writes_returns_what_it_wrote(agrees, lowers):
     def lowering(op, x, *, factor):
         scaled = op.Mul(x, factor)
@@ -115,7 +118,7 @@ def test_function_is_inlined(captured):
 
 
 def test_function_with_a_lowering_stays_whole(agrees, lowers):
-    def lowering(op, x, *, factor, shifted):
+    def lowering(op, x, *, factor, shifted=True):
         return op.Mul(op.Mul(x, op.Mul(x, x)), factor), op.Add(x, 1.0)
 
     lowers("autograd::Cube", lowering)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lading export``: a model in, an ONNX file out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .answers import MODEL, AsFormat, Format, Recipe, Settings, say_json, stderr_console
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The ONNX file to write.")],
+    recipe: Recipe = "inference",
+    settings: Settings = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", metavar="SPEC", help=r'"x:float32\[batch=2,3,224,224]"; a named size is dynamic.'
+        ),
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help="The opset of the file; overrides the recipe.")] = None,
+    log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append the audit as JSON lines.")] = None,
+    verify: Annotated[
+        bool | None, typer.Option("--verify/--no-verify", help="Run the file and compare it with PyTorch.")
+    ] = None,
+    reproducer: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where a failing step leaves its graph and recipe.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    format: AsFormat = Format.text,
+) -> None:
+    """Export MODEL to an ONNX file.
+
+    MODEL names a callable that returns a model, a model with args, or a model with args and kwargs; or a program that
+    torch.export.save has written.
+    """
+    from ..console import Progress, print_summary
+    from ..exporting import export as run_export
+    from ..input_specs import example_call, parse_input
+    from ..model_reference import load_model
+
+    specs = [parse_input(text) for text in inputs or ()]
+    named = load_model(model)
+    call = example_call(specs, named.model, named.args, named.kwargs)
+    axes = {**(named.dynamic_axes or {}), **call.axes} if not specs else call.axes
+    console = stderr_console()
+    progress = None if quiet else Progress(console)
+    begun = time.perf_counter()
+    try:
+        exported = run_export(
+            named.model,
+            # A trailing dict of the model's own would be read as keyword arguments.
+            (*call.args, {}),
+            output,
+            kwargs=call.kwargs,
+            input_names=call.input_names,
+            dynamic_axes=axes or None,
+            opset_version=opset,
+            recipe=recipe,
+            settings=settings or (),
+            verify=verify,
+            log=log,
+            reproducer=reproducer,
+            on_event=progress,
+            reload=named.factory,
+        )
+    finally:
+        if progress is not None:
+            progress.close()
+    if not quiet:
+        print_summary(console, exported, time.perf_counter() - begun, None if log is None else str(log))
+    if format is Format.json:
+        say_json(exported.to_dict())

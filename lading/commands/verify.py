@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lading verify``: an exported file against the PyTorch model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .answers import MODEL, AsFormat, Format, Settings, say_json
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported ONNX file.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", "-i", metavar="SPEC", help="As for lading export.")
+    ] = None,
+    settings: Settings = None,
+    format: AsFormat = Format.text,
+) -> None:
+    """Run an exported file and compare it with the PyTorch model, also at other sizes of its dynamic axes."""
+    from ..input_specs import example_call, parse_input
+    from ..model_reference import load_model
+    from ..verifying import verify_file
+
+    specs = [parse_input(text) for text in inputs or ()]
+    named = load_model(model)
+    call = example_call(specs, named.model, named.args, named.kwargs)
+    verification = verify_file(
+        file,
+        named.model,
+        (*call.args, {}),
+        kwargs=call.kwargs,
+        input_names=call.input_names,
+        settings=settings or (),
+        reload=named.factory,
+    )
+    if format is Format.json:
+        say_json(verification.to_dict())
+    else:
+        Console().print(verification.table())
+    if not verification.passed:
+        raise typer.Exit(1)

@@ -136,16 +136,26 @@ class _Fan:
 
 
 def _plain(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {key: _finite(to_plain(value)) for key, value in event.items()}
+    return {key: _json_ready(value) for key, value in event.items()}
 
 
-def _finite(value: Any) -> Any:
-    # JSON has no word for infinity and not-a-number.
-    if isinstance(value, float):
+_AS_THEY_ARE = frozenset((str, int, bool, type(None)))
+
+
+def _json_ready(value: Any) -> Any:
+    # An event holds hundreds of values, nearly all of the first kinds.
+    kind = value.__class__
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind is float:
+        # JSON has no word for infinity and not-a-number.
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return {key: _finite(item) for key, item in value.items()} if isinstance(value, dict) else value
+    if kind is list or kind is tuple:
+        return [_json_ready(item) for item in value]
+    if kind is dict:
+        return {str(key): _json_ready(item) for key, item in value.items()}
+    plain = to_plain(value)
+    return str(plain) if isinstance(plain, str) else _json_ready(plain)
 
 
 def _ordered(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:

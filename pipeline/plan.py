@@ -94,12 +94,14 @@ def make_plan(resolved: ResolvedRecipe, registry: Registry) -> Plan:
     graph.add_nodes_from(node.id for node in nodes)
     for edge in edges:
         graph.add_edge(edge.first, edge.then)
-    _check_acyclic(graph, edges)
     by_id = {node.id: node for node in nodes}
-    order = nx.lexicographical_topological_sort(graph)
+    try:
+        order = [by_id[node] for node in nx.lexicographical_topological_sort(graph)]
+    except nx.NetworkXUnfeasible:
+        raise _circle(graph, edges) from None
     return Plan(
         recipe=resolved,
-        nodes=tuple(by_id[node] for node in order),
+        nodes=tuple(order),
         edges=tuple(edges),
         skipped=tuple(sorted(skipped, key=lambda skip: skip.id)),
     )
@@ -307,11 +309,8 @@ def _wish(asker: str, side: str, names: Sequence[str], other: str) -> str:
     return f"{asker} to run {side} {listed} in '{other}'"
 
 
-def _check_acyclic(graph: nx.DiGraph[str], edges: Sequence[Edge]) -> None:
-    try:
-        loop = [pair[:2] for pair in nx.find_cycle(graph)]
-    except nx.NetworkXNoCycle:
-        return
+def _circle(graph: nx.DiGraph[str], edges: Sequence[Edge]) -> PlanError:
+    loop = [pair[:2] for pair in nx.find_cycle(graph)]
     # The walk starts at the smallest name, whatever the search began with.
     start = min(range(len(loop)), key=lambda index: loop[index][0])
     reasons: Mapping[tuple[str, str], list[Edge]] = {pair: [] for pair in loop}
@@ -329,4 +328,4 @@ def _check_acyclic(graph: nx.DiGraph[str], edges: Sequence[Edge]) -> None:
     hint = "one of these steps cannot be in this recipe: enabled = false"
     if weakest is not None:
         hint = f"drop this wish: {weakest.why}"
-    raise PlanError(f"the steps go round in a circle:\n    {walk}", hint=hint)
+    return PlanError(f"the steps go round in a circle:\n    {walk}", hint=hint)

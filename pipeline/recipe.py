@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import re
 import sys
@@ -130,8 +131,9 @@ def _locate(name: str, *, folder: Path | None, where: str | None) -> Path:
             path.name, siblings, otherwise=f"shipped recipes go by name: {', '.join(shipped_recipes())}"
         )
         raise RecipeError(f"no recipe file '{name}'", where=where, hint=hint)
-    if name in shipped_recipes():
-        return Path(str(importlib.resources.files(RECIPES_PACKAGE).joinpath(f"{name}.toml")))
+    shipped = Path(str(importlib.resources.files(RECIPES_PACKAGE).joinpath(f"{name}.toml")))
+    if shipped.is_file():
+        return shipped
     hint = did_you_mean(name, shipped_recipes())
     if Path(f"{name}.toml").is_file():
         hint = f"a recipe of your own goes by its path: {name}.toml"
@@ -197,11 +199,17 @@ def _read(path: Path, file: str) -> tuple[dict[str, Any], _Lines]:
     except UnicodeDecodeError as error:
         raise RecipeError("recipe is not UTF-8 text", where=file) from error
     try:
-        return tomllib.loads(text), _Lines.of(text)
+        return _parsed(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         where = f"{file}:{line.group(1)}" if line else file
         raise RecipeError(f"recipe is not TOML: {error}", where=where) from error
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str) -> tuple[dict[str, Any], _Lines]:
+    # Nobody writes into a document; the same recipe is read for every export of a process.
+    return tomllib.loads(text), _Lines.of(text)
 
 
 def _head(document: Mapping[str, Any], file: str, lines: _Lines) -> RecipeHead:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -101,16 +102,23 @@ class Registry:
     def _entry_points(self) -> dict[str, str]:
         if self._installed is None:
             self._installed = {}
-            for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-                previous = self._references.get(point.name) or self._installed.get(point.name)
-                if previous is not None and previous != point.value:
+            for name, value in _installed_passes(tuple(sys.path)):
+                previous = self._references.get(name) or self._installed.get(name)
+                if previous is not None and previous != value:
                     raise PlanError(
-                        f"two passes are called '{point.name}': {previous} and {point.value}",
+                        f"two passes are called '{name}': {previous} and {value}",
                         where=f"entry-point group {ENTRY_POINT_GROUP}",
                         hint="uninstall one of the two packages",
                     )
-                self._installed[point.name] = point.value
+                self._installed[name] = value
         return self._installed
+
+
+@functools.lru_cache(maxsize=8)
+def _installed_passes(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Name and reference of every pass that a package on `sys.path` brings; reads the metadata of all of them once."""
+    del path  # what is found depends on it
+    return tuple((point.name, point.value) for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
 
 
 def reference_of(pass_class: Any) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -134,7 +135,7 @@ class ResolvedRecipe:
         """The recipe as the text of a recipe file that extends nothing and resolves to the same hash."""
         return recipe_toml(self.to_dict())
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of what the recipe does; its name and description take no part in it."""
         data = self.to_dict()

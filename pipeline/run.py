@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import inspect
 import platform
@@ -249,6 +250,11 @@ class _Run:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that take part in an export, where installed; imports none."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

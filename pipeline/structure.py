@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import sys
 import types
 import typing
@@ -62,7 +63,8 @@ def fit_text(text: str, annotation: Any) -> Any:
     raise Misfit(f"must be {describe(annotation)}, not {text!r}") from first
 
 
-def option_types(pass_class: Any) -> dict[str, Any]:
+@functools.cache
+def option_types(pass_class: Any) -> Mapping[str, Any]:
     """The evaluated annotation of each option of a pass class.
 
     Raises:

@@ -43,6 +43,7 @@ class Table:
         self._package = package
         self._entries: dict[str, list[Entry]] = {}
         self._floor: dict[tuple[str, int], Entry | None] = {}
+        self._by_namespace: dict[str, frozenset[str]] | None = None
         self._loaded = False
 
     def load(self) -> None:
@@ -71,6 +72,7 @@ class Table:
         entries.append(Entry(name, since, function))
         entries.sort(key=lambda entry: -entry.since)
         self._floor.clear()
+        self._by_namespace = None
 
     def remove(self, name: str, since: int | None = None) -> None:
         """Take implementations of a name out again: all of them, or the one of an opset.
@@ -88,6 +90,7 @@ class Table:
         else:
             del self._entries[name]
         self._floor.clear()
+        self._by_namespace = None
 
     def floor(self, name: str, opset: int) -> Entry | None:
         """Return the implementation of a name for an opset, or None."""
@@ -101,6 +104,17 @@ class Table:
         """Return all implementations of a name, newest first."""
         self.load()
         return list(self._entries.get(name, ()))
+
+    def in_namespace(self, namespace: str) -> frozenset[str]:
+        """Return the names, without the namespace, of what is registered in one; overloads as ``name.overload``."""
+        self.load()
+        if self._by_namespace is None:
+            found: dict[str, set[str]] = {}
+            for name in self._entries:
+                space, _, rest = name.partition("::")
+                found.setdefault(space, set()).add(rest)
+            self._by_namespace = {space: frozenset(names) for space, names in found.items()}
+        return self._by_namespace.get(namespace, frozenset())
 
     def __iter__(self) -> Iterator[str]:
         self.load()

@@ -83,7 +83,7 @@ def kept_functions(rec: Recorder) -> Iterator[None]:
     """Keep autograd Functions whole that a lowering is registered for, as long as the context is open."""
     from lading.passes.lower.registry import LOWERINGS
 
-    names = {name.partition("::")[2].partition(".")[0] for name in LOWERINGS if name.startswith(f"{NAMESPACE}::")}
+    names = {name.partition(".")[0] for name in LOWERINGS.in_namespace(NAMESPACE)}
     if not names:
         yield
         return

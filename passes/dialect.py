@@ -27,6 +27,8 @@ import onnx_ir as ir
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype, to_torch_dtype
 
+from ..pipeline.errors import CaptureError
+
 LIST_DOMAIN = "prim"
 LIST_OP = "ListConstruct"
 SYMBOLIC_ARGUMENTS = "symbolic_arguments"
@@ -94,8 +96,18 @@ class Bound:
 
 
 def onnx_dtype(dtype: torch.dtype) -> ir.DataType:
-    """Return the ONNX data type of a torch data type."""
-    return from_torch_dtype(dtype)
+    """Return the ONNX data type of a torch data type.
+
+    Raises:
+        CaptureError: it has none.
+    """
+    try:
+        return from_torch_dtype(dtype)
+    except TypeError as error:
+        near = "torch.complex64" if dtype is torch.complex32 else "a dtype that ONNX has"
+        raise CaptureError(
+            f"tensors of {dtype} have no counterpart in ONNX", hint=f"convert to {near} before the export"
+        ) from error
 
 
 def torch_dtype(dtype: ir.DataType) -> torch.dtype:

@@ -249,8 +249,18 @@ class Emitter:
         return 0 if graph is None else len(graph.initializers)
 
     def const_like(self, value: Any, like: ir.Value) -> ir.Value:
-        """Return a constant of the dtype of another value."""
-        return self.const(value, _dtype(like))
+        """Return a constant of the dtype of another value.
+
+        Raises:
+            Inexpressible: that is a dtype of integers, and the constant has a fraction.
+        """
+        return self._whole_const(value, _dtype(like))
+
+    def _whole_const(self, value: Any, dtype: ir.DataType) -> ir.Value:
+        array = np.asarray(value)
+        if array.dtype.kind == "f" and dtype.is_integer() and not np.array_equal(array, np.trunc(array)):
+            raise Inexpressible(f"a constant with a fraction, {value}, meets {dtype.name.lower()}")
+        return self._session.constant(array, dtype)
 
     def i64(self, value: Any) -> ir.Value:
         """Return an int64 constant: a scalar for an int, a vector for a list; values pass through."""
@@ -440,7 +450,7 @@ class Emitter:
             if dtype is None:
                 dtype = next(iter(allowed)) if len(allowed) == 1 else _natural_dtype(operand, allowed)
                 known[slot.type_name] = dtype
-            values.append(self.const(operand, dtype))
+            values.append(self._whole_const(operand, dtype))
         return values
 
     def _bridged(

@@ -45,6 +45,7 @@ _RELATIONS: Mapping[type, Any] = {
     sympy.StrictGreaterThan: _aten.gt.int,
     sympy.GreaterThan: _aten.ge.int,
 }
+_CONNECTIVES: Mapping[type, Any] = {sympy.And: _aten.__and__.bool, sympy.Or: _aten.__or__.bool}
 _UNARY_FLOAT: Mapping[str, Any] = {
     "OpaqueUnaryFn_sqrt": _aten.sqrt.float,
     "OpaqueUnaryFn_exp": _aten.exp.float,
@@ -169,7 +170,37 @@ class Arithmetic:
         if kind in _RELATIONS:
             left, right = expression.args
             return self._node(_RELATIONS[kind], (self._operand(left), self._operand(right)), _BOOL)
+        if kind in _CONNECTIVES:
+            return self._connected(expression)
+        if kind is sympy.Not:
+            return self._node(_aten.__not__.default, (self._operand(expression.args[0]),), _BOOL)
+        if kind is sympy.Piecewise and expression.is_integer:
+            return self._chosen(expression)
         raise self._cannot(expression, f"lading has no operator for {kind.__name__}")
+
+    def _connected(self, expression: sympy.Basic) -> ir.Value:
+        first, *rest = sorted(expression.args, key=lambda part: part.sort_key())
+        result = self._operand(first)
+        for part in rest:
+            result = self._node(_CONNECTIVES[type(expression)], (result, self._operand(part)), _BOOL)
+        return result
+
+    def _chosen(self, expression: sympy.Piecewise) -> ir.Value:
+        """Choose between whole numbers: ``other + condition * (number - other)``, from the last piece to the first."""
+        *pieces, (other, always) = expression.args
+        if always is not sympy.true:
+            raise self._cannot(expression, "it says nothing where none of its conditions holds")
+        result = self._operand(other)
+        for number, condition in reversed(pieces):
+            chosen = self._node(_aten.Int.bool, (self._operand(condition),), _INT)
+            value = self._operand(number)
+            if not isinstance(value, int) or not isinstance(result, int):
+                difference = self._node(_aten.sub.int, (value, result), _INT)
+                chosen = self._node(_aten.mul.int, (difference, chosen), _INT)
+            elif value - result != 1:
+                chosen = self._node(_aten.mul.int, (chosen, value - result), _INT)
+            result = chosen if result == 0 else self._node(_aten.add.int, (chosen, result), _INT)
+        return result
 
     def _sum(self, expression: sympy.Add) -> ir.Value:
         positive: list[sympy.Expr] = []

@@ -20,6 +20,7 @@ from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Baked
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
+from lading.passes.trace.storage import RESIZES, STRIDED, resized_by_strides, strided_call
 from lading.passes.trace.symbols import Axes
 from lading.passes.weights import Weight
 from lading.pipeline.errors import CaptureError
@@ -303,9 +304,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         if len(args) > 1 and isinstance(args[1], _NUMBERS):
             # PyTorch passes a number where the schema says tensor; the number form keeps its promotion rules.
             overload = _number_form(overload) or overload
+        if overload in RESIZES and (by_strides := resized_by_strides(args)) is not None:
+            overload, args, kwargs = _aten.as_strided.default, by_strides, {}
+        if overload in STRIDED:
+            args, kwargs = self._by_place_in_memory(overload, args, kwargs), {}
         dialect.encode(overload, args, kwargs, outputs, value_of=self.value_of, append=self._append)
         if self.shadow is not None:
             self.shadow.follow(self, overload, args, kwargs, results)
+
+    def _by_place_in_memory(self, overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        call = strided_call(overload, args[0], args, kwargs, self.places.line)
+        if call.order is None:
+            return call.args
+        permuted = self.fake.dispatch(_aten.permute.default, (), (args[0], call.order), {})
+        self.write(_aten.permute.default, (args[0], list(call.order)), {}, permuted)
+        return (permuted, *call.args[1:])
 
     def _result(self, tensor: torch.Tensor) -> ir.Value:
         dims: list[Any] = list(tensor.shape)
@@ -319,7 +332,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
                 dims[axis] = self.axes.text(expression)
                 if expression.is_Symbol and not self.arithmetic.knows(expression):
                     unbound = [*(unbound or ()), (expression, axis)]
-        value = ir.Value(type=type_of(tensor.dtype), shape=ir.Shape(dims))
+        try:
+            kind = type_of(tensor.dtype)
+        except CaptureError as error:
+            error.where = error.where or self.places.line() or None
+            raise
+        value = ir.Value(type=kind, shape=ir.Shape(dims))
         self._values[id(tensor)] = (tensor, value)
         if unbound:
             for symbol, axis in unbound:
@@ -404,6 +422,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             meta = torch.empty(list(shape), dtype=dtype, device="meta")
             made = FakeTensor(self.fake, meta, torch.device("cpu"))
         return torch_private.wrap_functional(made)
+
+    def unknown_size(self) -> torch.SymInt:
+        """Return a new size that only the run knows; the node that makes a tensor of it lets it be read."""
+        return torch_private.unbacked_integer(self.axes, size=True)
 
     def new_result(self, tensor: torch.Tensor) -> ir.Value:
         """Return a new value for a fake tensor that a node which is not an operator's gives."""

@@ -11,6 +11,7 @@ import torch
 from ...dialect import onnx_dtype
 from ..emitter import Emitter, Operand
 from ..registry import lowers
+from .random import uniform_like
 
 
 @lowers("aten::relu")
@@ -56,7 +57,7 @@ def rrelu(
 ) -> list[ir.Value | None]:
     """A leaky ReLU with a random slope, which outside training is the mean slope."""
     if training:
-        slope = op.RandomUniformLike(x, low=float(lower), high=float(upper))
+        slope = uniform_like(op, x, float(lower), float(upper))
         return [op.Where(op.Less(x, 0), op.Mul(x, slope), x)]
     return [op.LeakyRelu(x, alpha=(lower + upper) / 2), noise]
 

@@ -337,4 +337,13 @@ def one_hot(op: Emitter, x: ir.Value, *, num_classes: Operand = -1) -> ir.Value:
         depth = op.Add(op.Reshape(op.ReduceMax(x, None, keepdims=0), [1]), 1)
     else:
         depth = op.vector(num_classes)
+    if op.rank(x) == 0:
+        # The operator wants at least one axis.
+        return op.Squeeze(op.OneHot(op.Unsqueeze(x, [0]), depth, op.i64([0, 1])), [0])
     return op.OneHot(x, depth, op.i64([0, 1]))
+
+
+@lowers("aten::resize", "aten::resize_as")
+def resize(op: Emitter, x: ir.Value, template: ir.Value | None = None, *, size: Sequence[Any] = ()) -> ir.Value:
+    """Lay the memory of a tensor out anew; capture writes it as strides wherever no element is added."""
+    raise op.cannot("a tensor that grows in place has elements that nothing has written")

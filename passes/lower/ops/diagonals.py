@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -108,13 +109,17 @@ def diagonal_scatter(
 
 
 def _strided_positions(
-    op: Emitter, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
+    op: Emitter, x: ir.Value, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
 ) -> np.ndarray:
     if any(isinstance(item, ir.Value) for item in (*size, *stride, storage_offset)):
         raise op.cannot("as_strided with sizes that are only known at run time has no counterpart")
     positions = np.full([], storage_offset or 0, np.int64)
     for count, step in zip(size, stride, strict=True):
         positions = positions[..., None] + np.arange(count) * step
+    sizes = op.sizes(x)
+    count = math.prod(sizes) if isinstance(sizes, list) else None
+    if positions.size and (positions.min() < 0 or (count is not None and positions.max() >= count)):
+        raise op.cannot("as_strided reaches beyond the tensor that it is called on")
     return positions
 
 
@@ -123,7 +128,7 @@ def as_strided(
     op: Emitter, x: ir.Value, *, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> ir.Value:
     """Read the elements of a contiguous tensor by strides."""
-    return op.Gather(flat(op, x), op.i64(_strided_positions(op, size, stride, storage_offset)), axis=0)
+    return op.Gather(flat(op, x), op.i64(_strided_positions(op, x, size, stride, storage_offset)), axis=0)
 
 
 @lowers("aten::as_strided_scatter")
@@ -137,7 +142,7 @@ def as_strided_scatter(
     storage_offset: int | None = None,
 ) -> ir.Value:
     """Write to the elements of a contiguous tensor by strides."""
-    positions = _strided_positions(op, size, stride, storage_offset)
+    positions = _strided_positions(op, x, size, stride, storage_offset)
     count = op.dim(flat(op, x), 0)
     if count is None:
         raise op.cannot("as_strided_scatter needs a static shape")

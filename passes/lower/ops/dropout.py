@@ -9,12 +9,12 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .random import uniform_like
 
 
 def _kept(op: Emitter, like: ir.Value, p: float) -> ir.Value:
     """Return a random mask, one where an element is kept (probability ``1 - p``), of the dtype of ``like``."""
-    uniform = op.RandomUniformLike(like)
-    return op.Not(op.Less(uniform, p))
+    return op.Not(op.Less(uniform_like(op, like), p))
 
 
 def _randomly_zeroed(op: Emitter, x: ir.Value, p: float) -> tuple[ir.Value, ir.Value]:

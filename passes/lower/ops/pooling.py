@@ -18,6 +18,8 @@ from ..emitter import Emitter
 from ..registry import lowers
 from .spatial import per_axis, product, stated, static_dims, wanted, with_batch, without_batch
 
+_INT64 = ir.DataType.INT64
+
 
 @attrs.frozen
 class Windows:
@@ -178,6 +180,9 @@ def _avg_pool(
 ) -> ir.Value:
     windows = _windows(op, x, axes, kernel_size, stride, padding, 1, ceil_mode)
     x, added = with_batch(op, x, axes)
+    if x.dtype is not None and x.dtype.is_integer():
+        y = _integer_averages(op, x, windows, count_include_pad, divisor_override)
+        return without_batch(op, y, added)
     include = any(windows.before) and (count_include_pad or divisor_override is not None)
     if divisor_override is not None and windows.overhang:
         # The divisor is fixed, so every element of a window counts, the missing ones as zeros.
@@ -194,6 +199,32 @@ def _avg_pool(
     if divisor_override is not None:
         y = op.Mul(y, math.prod(windows.kernel) / divisor_override)
     return without_batch(op, y, added)
+
+
+def _integer_averages(
+    op: Emitter, x: ir.Value, windows: Windows, count_include_pad: bool, divisor: int | None
+) -> ir.Value:
+    """Sum windows of integers, and divide by the number of their elements towards zero, as PyTorch does."""
+    if windows.ceil_mode:
+        raise op.cannot("ceil_mode of integers may drop a window that is only known at run time")
+    axes = len(windows.kernel)
+    beyond = [max(end - start, 0) for start, end in zip(windows.before, windows.after, strict=True)]
+
+    def sums(values: ir.Value, padding: int) -> ir.Value:
+        """Sum windows; the padding that was asked for is of one number, what a window reaches beyond it is zero."""
+        for before, after, number in ((windows.before, windows.before, padding), ([0] * axes, beyond, 0)):
+            if any(after):
+                values = op.Pad(values, op.i64([0, 0, *before, 0, 0, *after]), op.const_like(number, values))
+        mean = op.AveragePool(values, kernel_shape=windows.kernel, strides=stated(windows.stride, 1))
+        return op.cast(op.Round(op.Mul(mean, float(math.prod(windows.kernel)))), x.dtype or _INT64)
+
+    total = sums(op.cast(x, ir.DataType.FLOAT), 0)
+    if divisor is None and (count_include_pad or not any(windows.before)) and not any(beyond):
+        divisor = math.prod(windows.kernel)
+    if divisor is not None:
+        return op.Div(total, divisor)
+    ones = op.Expand(op.const(1, ir.DataType.FLOAT), op.Shape(x))
+    return op.Div(total, sums(ones, int(count_include_pad)))
 
 
 def _sum_pool_ceil(op: Emitter, x: ir.Value, axes: int, windows: Windows, divisor: int, added: bool) -> ir.Value:

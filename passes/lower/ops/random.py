@@ -43,6 +43,14 @@ def normal_numbers(
     return op.RandomNormalLike(filled(op, shape, 0, dtype), **moments)
 
 
+def uniform_like(op: Emitter, x: ir.Value, low: float | None = None, high: float | None = None) -> ir.Value:
+    """Numbers between two bounds, by default 0 and 1, of another value's shape and floating dtype."""
+    if op.rank(x) == 0:
+        # onnx's reference evaluator, which has to do where onnxruntime lacks the operator, fails on such a template.
+        return _single(op, "RandomUniform", {"low": low, "high": high, "dtype": x.dtype})
+    return op.RandomUniformLike(x, low=low, high=high)
+
+
 def _single(op: Emitter, kind: str, attributes: dict[str, Any]) -> ir.Value:
     return op.Squeeze(getattr(op, kind)(shape=[1], **attributes), [0])
 
@@ -195,7 +203,7 @@ def bernoulli(op: Emitter, x: ir.Value) -> ir.Value:
 
     ONNX's Bernoulli is a function whose body runtimes have had the wrong way round; a comparison is as short.
     """
-    return op.Less(op.RandomUniformLike(x), x)
+    return op.Less(uniform_like(op, x), x)
 
 
 @lowers("aten::bernoulli.p", "aten::bernoulli.Tensor")

@@ -219,6 +219,15 @@ def tensor_split_indices(op: Emitter, x: ir.Value, *, indices: Sequence[Size], d
     return [sliced(op, x, axis, start, end) for start, end in itertools.pairwise(bounds)]
 
 
+@lowers("aten::tensor_split.tensor_indices_or_sections")
+def tensor_split_places(op: Emitter, x: ir.Value, places: ir.Value, *, dim: int = 0) -> list[ir.Value]:
+    """Cut an axis at positions that a tensor holds."""
+    if op.rank(places) != 1:
+        raise op.cannot("how many parts there are depends on the value of a tensor")
+    count = op.result_count - 1
+    return tensor_split_indices(op, x, indices=[op.Gather(places, op.i64([i]), axis=0) for i in range(count)], dim=dim)
+
+
 # ---- writing parts back ----------------------------------------------------------------------------------------------
 
 

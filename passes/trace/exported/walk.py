@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -12,6 +13,7 @@ from lading.passes.torch_private import HigherOrderOperator
 from lading.passes.trace.exported.graph import ProgramGraph, as_argument
 from lading.passes.trace.exported.places import line_of, origin_of
 from lading.passes.trace.exported.writes import functional_form
+from lading.passes.trace.storage import STRIDED, strided_call
 from lading.pipeline.errors import CaptureError
 
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
@@ -117,6 +119,8 @@ class Walk:
             target = functional_form(target)
         args = torch.fx.map_arg(node.args, self._argument)
         kwargs = torch.fx.map_arg(node.kwargs, self._argument)
+        if target in STRIDED:
+            args, kwargs = self._by_place_in_memory(node, target, args, kwargs), {}
         value = self.graph.call(target, args, kwargs, result)
         if isinstance(written, torch.fx.Node):
             written = self._same.get(written, written)
@@ -124,6 +128,16 @@ class Walk:
             self._same[node] = written
         else:
             self.values[node] = value
+
+    def _by_place_in_memory(
+        self, node: torch.fx.Node, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
+        tensor = node.args[0].meta["val"]  # type: ignore[union-attr]
+        call = strided_call(target, tensor, args, kwargs, lambda: line_of(node))
+        if call.order is None:
+            return call.args
+        permuted = self.graph.call(_aten.permute.default, (args[0], list(call.order)), {}, tensor.permute(call.order))
+        return (as_argument(permuted), *call.args[1:])
 
     def _computable(self, number: Any) -> bool:
         expression = self.graph.sizes.expression(number)

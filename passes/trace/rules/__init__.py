@@ -13,6 +13,7 @@ from lading.passes.trace.rules import (  # noqa: F401  (each fills the table)
     dropout,
     images,
     indexing,
+    losses,
     normalizations,
     packing,
     pooling,

@@ -10,6 +10,7 @@ from lading.passes import torch_private
 from lading.passes.trace.composites import NOT_KEPT
 from lading.passes.trace.recorder import Recorder
 from lading.passes.trace.rules.registry import rule, same
+from lading.pipeline.errors import CaptureError
 
 _aten = torch.ops.aten
 _NN = torch_private.nn_functions
@@ -18,7 +19,11 @@ _NN = torch_private.nn_functions
 @rule(_NN.one_hot)
 def _one_hot(rec: Recorder, input: Any, num_classes: int = -1) -> Any:
     if num_classes == -1:
-        return NOT_KEPT
+        if input.numel() == 0:
+            return NOT_KEPT
+        # One more than the largest class, which only the run knows.
+        num_classes = rec.unknown_size()
+        return rec.keep(_aten.one_hot.default, (input, -1), ((*input.shape, num_classes), torch.int64))
     return rec.keep(_aten.one_hot.default, (input, num_classes), ((*input.shape, num_classes), torch.int64))
 
 
@@ -31,6 +36,29 @@ def _take_along_dim(rec: Recorder, input: Any, indices: Any, dim: Any = None, *,
     if not all(same(input.shape[index], indices.shape[index]) for index in others):
         return NOT_KEPT
     return input.gather(dim, indices)
+
+
+@rule(torch.tensor_split, torch.Tensor.tensor_split)
+def _tensor_split(
+    rec: Recorder, input: Any, indices: Any = None, dim: int = 0, *, tensor_indices_or_sections: Any = None
+) -> Any:
+    """Cut at places that a tensor holds; PyTorch would read them from memory."""
+    places = indices if tensor_indices_or_sections is None else tensor_indices_or_sections
+    if not isinstance(places, torch.Tensor) or rec.known(places) is not None:
+        return NOT_KEPT
+    if places.dim() != 1:
+        raise CaptureError(
+            "how many pieces tensor_split gives depends on the value of a tensor",
+            where=rec.places.line() or None,
+            hint="give the number of pieces as an int",
+        )
+    axis = dim % input.dim()
+    before, after = input.shape[:axis], input.shape[axis + 1 :]
+    shapes = [(*before, rec.unknown_size(), *after) for _ in range(places.shape[0] + 1)]
+    arguments = (input, places, axis)
+    overload = _aten.tensor_split.tensor_indices_or_sections
+    made = rec.keep(overload, arguments, *((shape, input.dtype) for shape in shapes))
+    return made if isinstance(made, tuple) else (made,)
 
 
 # ---- x[...] ----------------------------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ MATRICES = [
     call(A.triu_indices.default, 3, 4),
     call(A.one_hot.default, torch.tensor([[0, 2], [1, 3]]), 5),
     call(A.one_hot.default, torch.tensor([0, 2])),
+    call(A.one_hot.default, torch.tensor(2), 5),
 ]
 
 

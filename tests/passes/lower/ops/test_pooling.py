@@ -11,6 +11,7 @@ OPSETS = (7, 11, 13, NEWEST)
 
 LINE, PLANE, SPACE = tensor(2, 3, 9), tensor(2, 3, 9, 8), tensor(2, 3, 5, 6, 5)
 POOLED, PLACES = torch.nn.functional.max_pool2d(PLANE, 2, return_indices=True)
+WHOLE = tensor(2, 3, 9, 8, dtype=torch.int64)
 DEEP, DEEP_PLACES = torch.nn.functional.max_pool3d(SPACE, 2, return_indices=True)
 
 CALLS = [
@@ -39,6 +40,10 @@ CALLS = [
     call(A.avg_pool2d.default, PLANE, [3, 2], [2, 2], [1, 1], True, False, floor=10),
     call(A.avg_pool2d.default, PLANE, [3, 2], [2, 2], [1, 1], False, True, 5),
     call(A.avg_pool2d.default, PLANE, [3, 3], [2, 2], [1, 1], True, True, 5),
+    call(A.avg_pool2d.default, WHOLE, [3, 3], [2, 2], [1, 1]),
+    call(A.avg_pool2d.default, WHOLE, [3, 3], [2, 2], [1, 1], False, False),
+    call(A.avg_pool2d.default, WHOLE, [3, 2], [2, 2], [1, 1], True, True, free=False),
+    call(A.avg_pool2d.default, WHOLE, [3, 2], [1, 1], [1, 1], False, True, 2),
     call(A.avg_pool3d.default, SPACE, [2, 2, 2], [2, 1, 2], [1, 0, 1], False, True),
 ]
 

@@ -86,3 +86,9 @@ def test_two_runs_of_one_session_differ() -> None:
     session = ort.InferenceSession(lowered(model, 13).SerializeToString())
     first, second = (session.run(None, {"x0": feed.numpy()})[0] for _ in range(2))
     assert (first != second).any()
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_one_number_can_be_drawn(opset: int) -> None:
+    got, _ = drawn(A.bernoulli.default, torch.tensor(1.0), opset=opset)
+    assert 1 == got

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a tensor lies in memory, for the operators that read memory by strides: values of a graph have no strides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from lading.pipeline.errors import CaptureError
+
+_aten = torch.ops.aten
+
+STRIDED = {
+    _aten.as_strided.default: 3,
+    _aten.as_strided_copy.default: 3,
+    _aten.as_strided_scatter.default: 4,
+}
+"""The operators that read or write memory by strides, and the place of `storage_offset` in their arguments."""
+
+
+RESIZES = frozenset({_aten.resize.default, _aten.resize_as.default})
+"""The operators that lay the memory of a tensor out anew."""
+
+
+def resized_by_strides(args: Sequence[Any]) -> tuple[Any, ...] | None:
+    """Return the arguments of `as_strided` that do what a call of `RESIZES` does; None where elements are added."""
+    tensor, wanted = args[0], args[1]
+    size = list(wanted.shape if isinstance(wanted, torch.Tensor) else wanted)
+    numbers = (*size, *tensor.shape)
+    if not all(type(item) is int for item in numbers) or math.prod(size) > tensor.numel():
+        return None
+    strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
+    return tensor, size, strides
+
+
+@attrs.frozen
+class StridedCall:
+    """A strided call over the elements of its tensor in the order of memory.
+
+    Attributes:
+        order: the axes of the tensor from the outermost in memory to the innermost; None for the order that they have.
+        args: the arguments, with an offset that is counted from the tensor's first element.
+    """
+
+    order: tuple[int, ...] | None
+    args: tuple[Any, ...]
+
+
+def strided_call(
+    overload: Any, tensor: torch.Tensor, args: Sequence[Any], kwargs: Mapping[str, Any], line: Callable[[], str]
+) -> StridedCall:
+    """Say a strided call so that the strides of its tensor no longer matter.
+
+    Args:
+        overload: one of `STRIDED`.
+        tensor: what the call reads or writes, with the strides that it has in the program.
+        args: the positional arguments.
+        kwargs: the keyword arguments.
+        line: gives the user's line for an error.
+
+    Raises:
+        CaptureError: the tensor's elements do not lie side by side in memory, so that the call reaches others.
+    """
+    place = STRIDED[overload]
+    order = _order_in_memory(tensor)
+    in_order = order == tuple(range(tensor.dim()))
+    if order is None or (not in_order and overload is _aten.as_strided_scatter.default):
+        raise CaptureError(
+            f"{overload.name()} is called on a view whose elements do not lie side by side in memory",
+            where=line() or None,
+            hint="call .contiguous() first, or index the tensor",
+        )
+    offset = args[place] if len(args) > place else kwargs.get("storage_offset")
+    named = {name: value for name, value in kwargs.items() if name != "storage_offset"}
+    positional = [*args[:place], *(named[name] for name in ("size", "stride") if name in named)]
+    if offset is not None:
+        positional.append(offset - tensor.storage_offset())
+    return StridedCall(None if in_order else order, tuple(positional))
+
+
+def _order_in_memory(tensor: torch.Tensor) -> tuple[int, ...] | None:
+    """Return the axes from the outermost in memory to the innermost; None where elements lie apart or share a place."""
+    sizes, strides = list(tensor.shape), list(tensor.stride())
+    given = tuple(range(len(sizes)))
+    if _side_by_side(sizes, strides, given):
+        return given
+    if not all(type(stride) is int for stride in strides):
+        return None
+    order = tuple(sorted(given, key=lambda axis: -strides[axis]))
+    return order if _side_by_side(sizes, strides, order) else None
+
+
+def _side_by_side(sizes: Sequence[Any], strides: Sequence[Any], order: Sequence[int]) -> bool:
+    expected: Any = 1
+    for axis in reversed(order):
+        size = sizes[axis]
+        if type(size) is int and size <= 1:
+            continue
+        if not _equal(strides[axis], expected):
+            return False
+        expected = expected * size
+    return True
+
+
+def _equal(left: Any, right: Any) -> bool:
+    # Symbols are compared as they are written: asking them would leave a guard.
+    plain = [item if type(item) is int else item.node.expr for item in (left, right)]
+    return bool(plain[0] == plain[1])

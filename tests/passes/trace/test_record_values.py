@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places and classes that tensors hold, and losses whose Python looks at values: the graph follows what the run has."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lading.pipeline.errors import CaptureError
+
+
+class Called(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args):
+        return self.function(*args)
+
+
+X = torch.arange(20.0).reshape(4, 5)
+
+
+def test_a_part_that_starts_where_a_tensor_says(agrees):
+    model = Called(lambda x, start: x.narrow(1, start, 2))
+    agrees(model, (X, torch.tensor(1)), (X, torch.tensor(-3)))
+
+
+def test_pieces_that_end_where_a_tensor_says(agrees):
+    model = Called(lambda x, places: torch.tensor_split(x, places, dim=1))
+    agrees(model, (X, torch.tensor([1, 3])), (X, torch.tensor([0, 2])), (X, torch.tensor([2, -1])))
+
+
+def test_pieces_whose_number_a_tensor_says(captured):
+    with pytest.raises(CaptureError, match="how many pieces tensor_split gives depends on the value"):
+        captured(Called(lambda x, count: torch.tensor_split(x, count)[0]), (X, torch.tensor(2)))
+
+
+def test_as_many_classes_as_the_run_has(agrees):
+    agrees(Called(F.one_hot), (torch.tensor([1, 3, 0]),), (torch.tensor([6, 0, 1]),))
+    agrees(Called(F.one_hot), (torch.tensor(3),), (torch.tensor(5),))
+
+
+@pytest.mark.parametrize("options", [{}, {"full": True, "reduction": "none"}, {"reduction": "sum", "eps": 0.5}])
+def test_gaussian_loss(agrees, options):
+    model = Called(lambda x, y, var: F.gaussian_nll_loss(x, y, var, **options))
+    variances = (X + 1, torch.zeros(4, 5), torch.rand(4), torch.rand(4, 1))
+    for variance in variances:
+        agrees(model, (X, X * 2, variance), (X * 3, X, variance * 2))
+
+
+def test_a_dtype_that_onnx_lacks_is_said_with_the_line(captured):
+    with pytest.raises(CaptureError, match="complex32 have no counterpart") as caught:
+        captured(Called(lambda x: x.chalf().abs()), (X,))
+    assert "test_record_values.py" in str(caught.value)
+    assert "torch.complex64" in str(caught.value)

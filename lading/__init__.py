@@ -14,6 +14,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "export": "lading.exporting",
     "Exported": "lading.exported",
+    "taking_over": "lading.takeover.active",
+    "install": "lading.takeover.active",
+    "uninstall": "lading.takeover.active",
     "a_pass": "lading.pipeline.declare",
     "option": "lading.pipeline.declare",
     "Fact": "lading.pipeline.facts",
@@ -48,9 +51,12 @@ __all__ = [
     "__version__",
     "a_pass",
     "export",
+    "install",
     "lowers",
     "option",
     "spells",
+    "taking_over",
+    "uninstall",
     "unregister_lowering",
 ]
 
@@ -72,6 +78,7 @@ if TYPE_CHECKING:
     from .pipeline.facts import Fact
     from .pipeline.note import Note
     from .pipeline.work import Work
+    from .takeover.active import install, taking_over, uninstall
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from .commands.export import export
 from .commands.passes import passes
 from .commands.plan import plan
 from .commands.recipes import recipes
+from .commands.run import CONTEXT, run
 from .commands.verify import verify
 from .pipeline.errors import InternalError, LadingError
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 for command in (export, plan, recipes, passes, audit, verify):
     app.command()(command)
+app.command(context_settings=CONTEXT)(run)
 
 INTERRUPTED = 130
 

@@ -120,24 +120,47 @@ class Exported:
             "verification": None if self.verification is None else self.verification.to_dict(),
         }
 
-    def save(self, file: str | os.PathLike[str] | Any, **options: Any) -> None:
+    def save(
+        self,
+        destination: str | os.PathLike[str] | Any,
+        *,
+        include_initializers: bool = True,
+        keep_initializers_as_inputs: bool | None = None,
+        external_data: bool | None = None,
+        **options: Any,
+    ) -> None:
         """Write the model to a path or a binary file object, all or nothing.
 
+        The keywords are those of PyTorch's program object; what they change is this file and not the model in memory.
+
         Args:
-            file: where to.
+            destination: where to.
+            include_initializers: whether weights are stored; otherwise they are inputs, whatever the next one says.
+            keep_initializers_as_inputs: whether stored weights are inputs as well; by default as they were exported.
+            external_data: whether large tensors go to a second file; by default only what protobuf's limit forces out.
             options: options of the serialize pass, such as ``external_data_threshold``.
 
         Raises:
-            UsageError: the target cannot be written.
+            UsageError: the destination cannot be written.
         """
+        from .passes.initializers import Initializers
         from .passes.request import Request
-        from .passes.serialize import Serialize
+        from .passes.serialize import EXTERNAL_DATA_THRESHOLD, Serialize
         from .pipeline.note import Note
 
         metadata = getattr(self.work.request, "metadata", {})
-        work = attrs.evolve(self.work, request=Request(model=None, file=file, metadata=metadata), values={})
+        work = attrs.evolve(self.work, request=Request(model=None, file=destination, metadata=metadata), values={})
+        if keep_initializers_as_inputs is not None or not include_initializers:
+            work.model = self.model.clone()
+            placement = Initializers(
+                export_params=include_initializers, keep_as_inputs=keep_initializers_as_inputs, deduplicate=False
+            )
+            placement.run(work, Note())
+        if external_data is not None:
+            options.setdefault("external_data_threshold", EXTERNAL_DATA_THRESHOLD if external_data else 0)
         Serialize(**options).run(work, Note())
-        self.work.provide(Fact.FILE, work.need(Fact.FILE))
+        if work.model is self.model:
+            self.work.provide(Fact.FILE, work.need(Fact.FILE))
 
     def __call__(self, *args: Any, **kwargs: Any) -> list[np.ndarray]:
         """Run the model in onnxruntime.

@@ -7,9 +7,12 @@ import contextlib
 import gc
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+import attrs
 
 from .exported import Exported
 from .overrides import FurtherArguments, overrides_of
@@ -18,8 +21,8 @@ from .passes.atomic_write import check_target
 from .passes.request import Request
 from .pipeline.audit import JsonLines, Sink
 from .pipeline.errors import UsageError
-from .pipeline.plan import make_plan
-from .pipeline.recipe import load_recipe
+from .pipeline.plan import Plan, make_plan
+from .pipeline.recipe import Recipe, load_recipe
 from .pipeline.registry import Registry
 from .pipeline.reproduce import FolderReproducer
 from .pipeline.resolve import resolve
@@ -28,6 +31,10 @@ from .pipeline.work import Work
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+_one_at_a_time = threading.RLock()
+"""Capture sets flags and functions of PyTorch's and puts them back, which two threads cannot do at once."""
 
 
 def export(
@@ -134,25 +141,59 @@ def export(
         verify=verify,
         further=further,
     )
+    return run_export(
+        planned(loaded, {**given, **(overrides or {})}, settings=settings, passes=passes),
+        Request(model=model, args=args, kwargs=kwargs, file=f, reload=reload),
+        verbose=bool(verbose),
+        log=log,
+        reproducer=reproducer,
+        on_event=on_event,
+    )
+
+
+def planned(
+    recipe: Recipe, overrides: Mapping[str, Any], *, settings: Iterable[str] = (), passes: Iterable[Any] = ()
+) -> Plan:
+    """Resolve a recipe with what overrides it, and plan its run; nothing is run.
+
+    Args:
+        recipe: the recipe as it was read.
+        overrides: recipe values by dotted key.
+        settings: the same as text, as the command line takes them.
+        passes: further passes.
+
+    Raises:
+        UsageError: the recipe and its overrides do not make sense.
+    """
+    registry = Registry(BUILTIN)
+    return make_plan(
+        resolve(recipe, registry, overrides=overrides, settings=settings, passes=tuple(passes)),
+        registry,
+    )
+
+
+def run_export(
+    plan: Plan,
+    request: Request,
+    *,
+    verbose: bool = False,
+    log: str | os.PathLike[str] | None = None,
+    reproducer: str | os.PathLike[str] | None = None,
+    on_event: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Exported:
+    """Run a plan for one model; the arguments are those of :func:`export`, and so is what is raised."""
+    model = request.model
     if isinstance(model, (str, os.PathLike)):
         model = _loaded(model)
-    registry = Registry(BUILTIN)
-    resolved = resolve(
-        loaded,
-        registry,
-        overrides={**given, **(overrides or {})},
-        settings=settings,
-        passes=tuple(passes),
-    )
-    plan = make_plan(resolved, registry)
-    if isinstance(f, (str, os.PathLike)):
+    if isinstance(request.file, (str, os.PathLike)):
         # A target that cannot be written is said before the work, not after it.
-        check_target(f)
+        check_target(request.file)
+    resolved = plan.recipe
     metadata = {"lading.recipe": resolved.name, "lading.recipe_hash": resolved.hash}
-    request = Request(model=model, args=args, kwargs=kwargs, file=f, reload=reload, metadata=metadata)
-    work = Work(target=target_of(resolved), request=request)
+    work = Work(target=target_of(resolved), request=attrs.evolve(request, model=model, metadata=metadata))
     sinks: list[Sink] = [] if on_event is None else [on_event]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_one_at_a_time)
         stack.enter_context(_collector_paused())
         if verbose:
             sinks.append(stack.enter_context(_told_on_stderr()))

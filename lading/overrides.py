@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import attrs
+
+from .passes.request import Remark
+from .passes.serialize import EXTERNAL_DATA_THRESHOLD
 from .pipeline.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -24,9 +28,6 @@ _EXPORT_TYPES = {
     "ONNX_ATEN_FALLBACK": "aten-fallback",
     "ATEN_FALLBACK": "aten-fallback",
 }
-
-EXTERNAL_DATA_THRESHOLD = 1024
-"""Bytes from which a tensor goes to the side file where the caller asks for one; torch 1.8 has the same number."""
 
 
 class FurtherArguments(TypedDict, total=False):
@@ -53,41 +54,62 @@ class FurtherArguments(TypedDict, total=False):
     fallback: bool
 
 
-# Value that asks for nothing, why any other is refused, what to do instead.
-_REFUSED: dict[str, tuple[Any, str, str]] = {
-    "export_raw_ir": (
+@attrs.frozen
+class _Unmet:
+    """An argument that lading cannot give its meaning.
+
+    Attributes:
+        nothing: the value that asks for nothing.
+        why: why any other value cannot take effect.
+        instead: what to do instead.
+        harmless: whether the file computes the same without it, so that a program that was not written for lading may
+            pass it; it is then noted in the record.
+    """
+
+    nothing: Any
+    why: str
+    instead: str
+    harmless: bool = True
+
+
+_UNMET: dict[str, _Unmet] = {
+    "export_raw_ir": _Unmet(
         False,
         "the graph of TorchScript is no ONNX, and lading captures without it",
         "operator_export_type='aten' keeps every operator of PyTorch's in an ONNX file",
+        harmless=False,
     ),
-    "_retain_param_name": (
+    "_retain_param_name": _Unmet(
         True,
         "weights always keep their names in state_dict",
         "name them by input_names, behind the names of the inputs",
     ),
-    "report": (False, "the record of an export is its audit", "log='export.jsonl', then `lading audit export.jsonl`"),
-    "profile": (False, "the audit has the time of every pass anyway", "log='export.jsonl'"),
-    "dump_exported_program": (
+    "report": _Unmet(
+        False, "the record of an export is its audit", "log='export.jsonl', then `lading audit export.jsonl`"
+    ),
+    "profile": _Unmet(False, "the audit has the time of every pass anyway", "log='export.jsonl'"),
+    "dump_exported_program": _Unmet(
         False,
         "lading's own capture makes no exported program",
         "torch.export.save(torch.export.export(model, args), 'model.pt2'), which lading exports too",
     ),
-    "artifacts_dir": (
+    "artifacts_dir": _Unmet(
         ".",
         "nothing is written beside the file unless it is asked for by name",
         "log=... for the audit, reproducer=... for what a failing pass leaves",
     ),
-    "custom_translation_table": (
+    "custom_translation_table": _Unmet(
         None,
         "its functions are written for torch.onnx's own operator library",
         "@lading.lowers('my_ns::op') registers a translation",
+        harmless=False,
     ),
-    "autograd_inlining": (
+    "autograd_inlining": _Unmet(
         True,
         "an autograd.Function is kept as one operator exactly where a lowering is registered for it",
         "@lading.lowers('my_ns::op')",
     ),
-    "fallback": (
+    "fallback": _Unmet(
         False,
         "there is no older exporter to fall back to",
         "leave it out: the strategy 'auto' goes from one capture to the next by itself, and records why",
@@ -116,8 +138,13 @@ def overrides_of(
     examples: Sequence[Any] | None = None,
     verify: bool | None = None,
     further: Mapping[str, Any] | None = None,
+    remarks: list[Remark] | None = None,
 ) -> dict[str, Any]:
     """Say the arguments of :func:`lading.export` as overrides of recipe values; those left at None say nothing.
+
+    With a list of `remarks`, the caller is a program that was not written for lading: what cannot take effect and does
+    no harm is added to the list rather than refused, and `dynamo` chooses no capture, since it says which of PyTorch's
+    own exporters is meant.
 
     Raises:
         UsageError: an argument has a value that is not known, cannot take effect or contradicts another one.
@@ -158,7 +185,7 @@ def overrides_of(
     if keep_initializers_as_inputs and not do_constant_folding:
         # A caller overrides a weight under its own name, and as PyTorch stores it.
         found |= _where_present(recipe, {"fold-constants.weights": False, "fold-batch-norm.enabled": False})
-    return found | _further(recipe, further, model, file)
+    return found | _further(recipe, further, model, file, remarks)
 
 
 def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
@@ -170,7 +197,7 @@ def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
     if name in words:
         return words[name]
     if name == "RAW":
-        raise _refusal("operator_export_type", value, *_REFUSED["export_raw_ir"][1:])
+        raise _refusal("operator_export_type", value, _UNMET["export_raw_ir"])
     raise UsageError(
         f"{argument}={value!r} is not known",
         where=f"lading.export({argument}=...)",
@@ -232,21 +259,27 @@ def _folding(recipe: Recipe, fold: bool, export_params: bool | None) -> dict[str
 # ---- the rest of both signatures -------------------------------------------------------------------------------------
 
 
-def _refusal(argument: str, value: Any, why: str, instead: str) -> UsageError:
-    what = f"{argument}={value!r} cannot take effect: {why}"
-    return UsageError(what, where=f"lading.export({argument}=...)", hint=instead)
+def _refusal(argument: str, value: Any, unmet: _Unmet) -> UsageError:
+    what = f"{argument}={value!r} cannot take effect: {unmet.why}"
+    return UsageError(what, where=f"lading.export({argument}=...)", hint=unmet.instead)
 
 
-def _further(recipe: Recipe, given: dict[str, Any], model: Any, file: Any) -> dict[str, Any]:
+def _further(
+    recipe: Recipe, given: dict[str, Any], model: Any, file: Any, remarks: list[Remark] | None
+) -> dict[str, Any]:
+    def leave(name: str, value: Any, unmet: _Unmet) -> None:
+        if remarks is None or not unmet.harmless:
+            raise _refusal(name, value, unmet)
+        remarks.append(Remark(name, value, unmet.why))
+
     found: dict[str, Any] = {}
     for name, value in given.items():
         if name not in FurtherArguments.__annotations__:
             near = did_you_mean(name, FurtherArguments.__annotations__)
             raise TypeError(f"export() got an unexpected keyword argument '{name}'; {near}")
-        if name in _REFUSED:
-            nothing, why, instead = _REFUSED[name]
-            if value != nothing:
-                raise _refusal(name, value, why, instead)
+        if name in _UNMET:
+            if value not in (None, _UNMET[name].nothing) and value != {}:
+                leave(name, value, _UNMET[name])
         elif value is None:
             continue
         elif name == "strip_doc_string":
@@ -254,21 +287,45 @@ def _further(recipe: Recipe, given: dict[str, Any], model: Any, file: Any) -> di
         elif name == "enable_onnx_checker":
             found["serialize.check"] = bool(value)
         elif name in ("use_external_data_format", "external_data"):
-            found |= _external_data(name, value, file)
+            if value and not _can_have_a_side_file(name, file):
+                leave(name, value, _NO_SIDE_FILE)
+            else:
+                found["serialize.external_data_threshold"] = EXTERNAL_DATA_THRESHOLD if value else 0
         elif name == "dynamo":
-            found["trace.strategy"] = _strategy(value, model)
+            if remarks is None:
+                found["trace.strategy"] = _strategy(value, model)
+            else:
+                remarks.append(
+                    Remark(name, value, "it says which of PyTorch's exporters is meant, and this is neither")
+                )
         elif name == "optimize":
-            found |= {"tidy.enabled": True} if value else _where_present(recipe, {"tidy.enabled": False})
+            found |= _tidied(recipe, bool(value), remarks)
         elif name == "export_modules_as_functions":
-            found["inline.preserve"] = _module_classes(value)
+            if value is True:
+                leave(name, value, _NO_MODULES)
+            else:
+                found["inline.preserve"] = _module_classes(value)
     return found
 
 
-def _external_data(name: str, wanted: bool, file: Any) -> dict[str, Any]:
+_NO_SIDE_FILE = _Unmet(False, "the weights need a second file, and f is no path", "pass a path as f")
+_NO_MODULES = _Unmet(
+    False,
+    "it names no modules",
+    "a list of module classes: export_modules_as_functions={torch.nn.LayerNorm}",
+)
+
+
+def _can_have_a_side_file(name: str, file: Any) -> bool:
     # Without a file nothing is written yet; the modern exporter's default then asks for nothing.
-    if wanted and (hasattr(file, "write") or (file is None and name == "use_external_data_format")):
-        raise _refusal(name, wanted, "the weights need a second file, and f is no path", "pass a path as f")
-    return {"serialize.external_data_threshold": EXTERNAL_DATA_THRESHOLD if wanted else 0}
+    return not hasattr(file, "write") and not (file is None and name == "use_external_data_format")
+
+
+def _tidied(recipe: Recipe, wanted: bool, remarks: list[Remark] | None) -> dict[str, Any]:
+    if wanted and remarks is not None and "tidy" not in recipe.steps:
+        remarks.append(Remark("optimize", wanted, f"the recipe '{recipe.name}' has no tidy passes"))
+        return {}
+    return {"tidy.enabled": True} if wanted else _where_present(recipe, {"tidy.enabled": False})
 
 
 def _strategy(dynamo: bool, model: Any) -> str:
@@ -280,12 +337,6 @@ def _strategy(dynamo: bool, model: Any) -> str:
 
 
 def _module_classes(value: Any) -> tuple[str, ...]:
-    if isinstance(value, bool):
-        if not value:
-            return ()
-        raise UsageError(
-            "export_modules_as_functions=True names no modules",
-            where="lading.export(export_modules_as_functions=...)",
-            hint="a list of module classes: export_modules_as_functions={torch.nn.LayerNorm}",
-        )
+    if value is False:
+        return ()
     return tuple(sorted(getattr(kind, "__name__", str(kind)) for kind in value))

@@ -65,6 +65,8 @@ class Arguments:
         state_outputs: names of the buffers whose values after a run follow the model's outputs.
         bake_branches: whether capture may take the example's way where the model's Python asks for values.
         program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
+        tolerant: whether names and axes that belong to nothing are left out with a warning, and not refused.
+        left_out: what was left out for that reason so far, a sentence each.
     """
 
     model: Any
@@ -81,6 +83,8 @@ class Arguments:
     state_outputs: tuple[str, ...] = ()
     bake_branches: bool = False
     program: Any = None
+    tolerant: bool = False
+    left_out: tuple[str, ...] = ()
 
     @property
     def trains(self) -> bool:

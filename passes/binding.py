@@ -25,6 +25,7 @@ def bind_arguments(
     dynamic_axes: Mapping[str, Any] | None = None,
     mode: str = "eval",
     example_outputs: Any = None,
+    tolerant: bool = False,
 ) -> Arguments:
     """Bind a request's example arguments to the model's signature and name the tensors in them.
 
@@ -35,6 +36,8 @@ def bind_arguments(
         dynamic_axes: by input or output name, `{axis: name}` or a list of axes.
         mode: "eval", "preserve" or "train".
         example_outputs: kept for strategies that do not run the model.
+        tolerant: whether axes of what does not exist are left out, and one axis name for two sizes becomes two; either
+            is then in `left_out`.
 
     Raises:
         UsageError: the arguments do not fit the signature, a name is used twice, an axis or its input does not exist,
@@ -55,7 +58,8 @@ def bind_arguments(
             f"the input name '{twice}' is given twice", where="input_names", hint="give each input its own"
         )
     names = _input_names(paths, input_names)
-    axes, output_axes = _axes(dynamic_axes or {}, names, tensors, output_names, baked)
+    left_out: list[str] | None = [] if tolerant else None
+    axes, output_axes = _axes(dynamic_axes or {}, names, tensors, output_names, baked, left_out)
     inputs = tuple(
         TensorInput(name, tensor, axes.get(name, {}), path)
         for name, tensor, path in zip(names, tensors, paths, strict=True)
@@ -70,6 +74,8 @@ def bind_arguments(
         mode=cast(Mode, mode),
         rebuild=_rebuilder(bound),
         example_outputs=example_outputs,
+        tolerant=tolerant,
+        left_out=tuple(left_out or ()),
     )
 
 
@@ -302,31 +308,54 @@ def _axes(
     tensors: Sequence[torch.Tensor],
     output_names: Sequence[str],
     baked: Mapping[str, Any],
+    left_out: list[str] | None,
 ) -> tuple[NamedAxes, NamedAxes]:
-    """Resolve dynamic axes to `{name: {axis: axis name}}`, apart for inputs and for outputs."""
+    """Resolve dynamic axes to `{name: {axis: axis name}}`, apart for inputs and for outputs.
+
+    With a list, what does not fit is left out and said there; without one it is an error.
+    """
     tensor_of = dict(zip(names, tensors, strict=True))
     inputs: NamedAxes = {}
     outputs: NamedAxes = {}
     sizes: dict[str, tuple[int, str]] = {}
     for name, value in requested.items():
         tensor = tensor_of.get(name)
-        if tensor is None:
-            # Outputs without a given name get theirs from the result's structure: trace checks those.
-            if name in baked or (output_names and name not in output_names):
-                raise _unknown(name, names, output_names, baked)
-            outputs[name] = _resolved(name, value, None)
+        try:
+            if tensor is None:
+                # Outputs without a given name get theirs from the result's structure: trace checks those.
+                if name in baked or (output_names and name not in output_names):
+                    raise _unknown(name, names, output_names, baked)
+                outputs[name] = _resolved(name, value, None)
+                continue
+            inputs[name] = _resolved(name, value, tensor.dim())
+        except UsageError as error:
+            if left_out is None:
+                raise
+            left_out.append(error.what)
             continue
-        inputs[name] = _resolved(name, value, tensor.dim())
         for axis, axis_name in inputs[name].items():
             size = tensor.shape[axis]
             known, place = sizes.setdefault(axis_name, (size, f"{name}[{axis}]"))
-            if known != size:
-                raise UsageError(
-                    f"the axis name '{axis_name}' stands for {known} and for {size} in the example",
-                    where=f"{place} and {name}[{axis}]",
-                    hint="give axes of different sizes different names",
-                )
+            if known == size:
+                continue
+            clash = UsageError(
+                f"the axis name '{axis_name}' stands for {known} and for {size} in the example",
+                where=f"{place} and {name}[{axis}]",
+                hint="give axes of different sizes different names",
+            )
+            if left_out is None:
+                raise clash
+            inputs[name][axis] = _name_of_size(axis_name, size, sizes, f"{name}[{axis}]")
+            left_out.append(f"{clash.what}: at {name}[{axis}] it is '{inputs[name][axis]}'")
     return inputs, outputs
+
+
+def _name_of_size(name: str, size: int, sizes: dict[str, tuple[int, str]], place: str) -> str:
+    """Return the name, with the first number behind it that stands for no other size."""
+    count = 1
+    while sizes.setdefault(f"{name}_{count}", (size, place))[0] != size:
+        count += 1
+    return f"{name}_{count}"
 
 
 def _unknown(name: str, names: Sequence[str], output_names: Sequence[str], baked: Mapping[str, Any]) -> UsageError:

@@ -84,7 +84,8 @@ class DynamicAxes:
         recorded = tuple(getattr(work.values.get(Fact.GRAPH), "specialisations", ()))
         relaxed: frozenset[Any] = getattr(arguments, "relaxed_axes", frozenset())
         fixed = self._check_inputs(model.graph, getattr(arguments, "inputs", ()), recorded, relaxed, note)
-        _name_outputs(model.graph, getattr(arguments, "axes_of_outputs", {}), note)
+        tolerant = getattr(arguments, "tolerant", False)
+        _name_outputs(model.graph, getattr(arguments, "axes_of_outputs", {}), note, tolerant=tolerant)
         table = Axes(
             inputs={value.name or "": _dynamic(value) for value in model.graph.inputs},
             outputs={value.name or "": _dynamic(value) for value in model.graph.outputs},
@@ -149,13 +150,16 @@ def _fixed_axes(fixed: Sequence[FixedAxis]) -> CaptureError:
     )
 
 
-def _name_outputs(graph: ir.Graph, asked: Mapping[str, Mapping[int, str]], note: Note) -> None:
+def _name_outputs(graph: ir.Graph, asked: Mapping[str, Mapping[int, str]], note: Note, *, tolerant: bool) -> None:
     values = {value.name: value for value in graph.outputs}
     for output, axes in sorted(asked.items()):
         value = values.get(output)
         if value is None:
             names = [str(name) for name in (*(inputs.name for inputs in graph.inputs), *values)]
             what = f"dynamic_axes are given for '{output}', which is neither an input nor an output"
+            if tolerant:
+                note.warned("a name or an axis that belongs to nothing is left out", what=what)
+                continue
             raise UsageError(what, hint=did_you_mean(output, names))
         if value.shape is None:
             continue
@@ -163,6 +167,9 @@ def _name_outputs(graph: ir.Graph, asked: Mapping[str, Mapping[int, str]], note:
         for axis, name in sorted(axes.items()):
             if not -rank <= axis < rank:
                 what = f"'{output}' has {rank} axes, so there is no axis {axis} to call '{name}'"
+                if tolerant:
+                    note.warned("a name or an axis that belongs to nothing is left out", what=what)
+                    continue
                 raise UsageError(what, hint=f"axes go from 0 to {rank - 1}")
             dim = value.shape[axis]
             if isinstance(dim, int):

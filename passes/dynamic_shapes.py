@@ -46,10 +46,10 @@ def free_axes(shapes: Any, arguments: Arguments, members: Sequence[tuple[str, An
     """Read `dynamic_shapes` as `torch.export.export` and the modern `torch.onnx.export` take it.
 
     Args:
-        shapes: a dict by parameter name, or a tuple or list by position, nested like the arguments; for a tensor None,
-            a dict from axis to dimension, or a list with a dimension for each axis. A dimension is a name, a `Dim`
-            (also one derived from another), `Dim.AUTO`, `Dim.DYNAMIC`, `Dim.STATIC`, None, or the size itself. What
-            `torch.export.ShapesCollection` and `AdditionalInputs` give is of the same form.
+        shapes: a dict by parameter name or by the name of a graph input, or a tuple or list by position, nested like
+            the arguments; for a tensor None, a dict from axis to dimension, or a list with a dimension for each axis. A
+            dimension is a name, a `Dim` (also one derived from another), `Dim.AUTO`, `Dim.DYNAMIC`, `Dim.STATIC`, None,
+            or the size itself. What `torch.export.ShapesCollection` and `AdditionalInputs` give is of the same form.
         arguments: the bound call, for the names of its tensors.
         members: the arguments of the call, named, in the order of the signature.
 
@@ -58,8 +58,11 @@ def free_axes(shapes: Any, arguments: Arguments, members: Sequence[tuple[str, An
     """
     reading = _Reading({item.path: item for item in arguments.inputs})
     names = [name for name, _ in members]
+    labelled: dict[str, Any] = {}
     if isinstance(shapes, Mapping):
-        shapes = _without_gathering(shapes, names)
+        of_inputs = {item.name for item in arguments.inputs} - set(_argument_names(names))
+        labelled = {name: spec for name, spec in shapes.items() if name in of_inputs}
+        shapes = _without_gathering({name: spec for name, spec in shapes.items() if name not in labelled}, names)
         unknown = next((name for name in shapes if name not in _argument_names(names)), None)
         if unknown is not None:
             raise UsageError(
@@ -84,6 +87,9 @@ def free_axes(shapes: Any, arguments: Arguments, members: Sequence[tuple[str, An
         )
     for name, value, spec in given:
         reading.read(name, value, spec)
+    for item in arguments.inputs:
+        if item.name in labelled:
+            reading.read(item.path, item.tensor, labelled[item.name])
     return reading.result()
 
 

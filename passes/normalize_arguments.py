@@ -26,7 +26,9 @@ class NormalizeArguments:
     One name on several axes says that they are equal. Or by `dynamic_shapes` of the modern exporter, whose ranges are
     recorded as limits of the file; or by several examples, whose sizes that differ are dynamic.
 
-    An argument that does not fit the signature, a name or an axis that does not exist is an error, never left out.
+    An argument that does not fit the signature is an error, and so is a name or an axis that does not exist. With
+    `surplus = "warn"`, names beyond the inputs, weights or outputs and axes of what does not exist are left out with a
+    warning, and one axis name for two sizes becomes two names.
     """
 
     training: str = option(
@@ -49,6 +51,11 @@ class NormalizeArguments:
     examples: Sequence[Any] = option(
         (), help="Further example calls; the sizes in which they differ are dynamic.", in_recipe=False
     )
+    surplus: str = option(
+        "error",
+        help="What to do with names and axes that belong to nothing: error, or warn and leave them out.",
+        choices=("error", "warn"),
+    )
     example_outputs: Any = option(None, help="Outputs of the model for the example, if known.", in_recipe=False)
 
     def run(self, work: Work, note: Note) -> None:
@@ -70,6 +77,7 @@ class NormalizeArguments:
             dynamic_axes=self.dynamic_axes,
             mode=self.training,
             example_outputs=self.example_outputs,
+            tolerant=self.surplus == "warn",
         )
         arguments = bind_with_axes(request, bind, dynamic_shapes=self.dynamic_shapes, examples=tuple(self.examples))
         if program is not None:
@@ -79,9 +87,13 @@ class NormalizeArguments:
         axes = {name for item in arguments.inputs for name in item.axes.values()}
         if axes:
             note.count("dynamic axes", len(axes))
+        for remark in request.remarks:
+            note.decided("argument without effect", remark.why, argument=remark.argument, value=_shown(remark.value))
         for path, value in arguments.baked.items():
             if value is not None:
                 note.decided("argument baked in", "it is not a tensor", argument=path, value=_shown(value))
+        for what in arguments.left_out:
+            note.warned("a name or an axis that belongs to nothing is left out", what=what)
         if program is None and self.training == "eval" and arguments.has_training_modules:
             note.warned("the model is in training mode and is exported for inference", training=self.training)
 

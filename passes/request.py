@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, BinaryIO
 
 import attrs
+
+
+@attrs.frozen
+class Remark:
+    """An argument of the caller's that takes no effect here, and why; it is on record beside what does."""
+
+    argument: str
+    value: Any
+    why: str
 
 
 @attrs.frozen(kw_only=True)
@@ -21,6 +30,7 @@ class Request:
         file: a path, a writable binary file object, or None to keep the result in memory.
         metadata: what the file is to say of its making (recipe, hash, versions), as metadata properties.
         reload: makes the model anew (a factory), for checks that want a second copy; None when there is none.
+        remarks: what the caller asked for and does not get, where that does no harm.
     """
 
     model: Any
@@ -29,6 +39,7 @@ class Request:
     file: str | PathLike[str] | BinaryIO | None = None
     reload: Callable[[], Any] | None = None
     metadata: Mapping[str, str] = attrs.field(factory=dict)
+    remarks: Sequence[Remark] = ()
 
     @property
     def without_arguments(self) -> bool:

@@ -27,6 +27,10 @@ _SMALLEST_EXTERNAL = 1024
 """When protobuf's limit forces weights out, tensors below this size stay: they do not matter for the limit."""
 
 
+EXTERNAL_DATA_THRESHOLD = 1024
+"""Bytes from which a tensor goes to the side file where the caller asks for one; torch 1.8 has the same number."""
+
+
 @attrs.frozen
 class Written:
     """What serialize left: the files (None if none was asked for) and the bytes of all of them together."""

@@ -71,7 +71,10 @@ class Trace:
             from lading.passes.trace.state_outputs import drop_state_writes
 
             drop_state_writes(work.model, capture)
-        name_weights(work.model, capture, arguments.parameter_names)
+        surplus = name_weights(work.model, capture, arguments.parameter_names, tolerant=arguments.tolerant)
+        surplus += list(arguments.output_names[len(work.model.graph.outputs) :])
+        if surplus:
+            note.warned("a name or an axis that belongs to nothing is left out", what=f"the names {', '.join(surplus)}")
         work.provide(Fact.GRAPH, capture)
         note.count("nodes", len(work.model.graph))
         _report(capture, note, state_is_output=self.buffer_outputs)

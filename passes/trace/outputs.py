@@ -76,6 +76,8 @@ class Outputs:
 
 def _names(paths: list[str], arguments: Arguments) -> list[str]:
     given = arguments.output_names
+    if arguments.tolerant:
+        given = given[: len(paths)]
     if len(given) > len(paths):
         raise UsageError(
             f"{len(given)} output names were given, and the model has {len(paths)} outputs",

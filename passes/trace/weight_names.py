@@ -14,17 +14,20 @@ if TYPE_CHECKING:
     from lading.passes.trace.capture import Capture
 
 
-def name_weights(model: ir.Model, capture: Capture, given: Sequence[str]) -> None:
+def name_weights(model: ir.Model, capture: Capture, given: Sequence[str], *, tolerant: bool = False) -> list[str]:
     """Give the first weights of a captured graph these names, in the order of `state_dict`.
 
     Weights that the graph does not use, and tensors that are neither parameter nor buffer, are passed over.
     Source: "Example: AlexNet" in the documentation of `torch.onnx` in PyTorch 1.8.
 
+    Returns:
+        The names that were left out: those beyond the weights, where that is tolerated.
+
     Raises:
         UsageError: there are more names than weights, or a name is one that something else has.
     """
     if not given:
-        return
+        return []
     graph = model.graph
     weights = [
         value
@@ -33,6 +36,8 @@ def name_weights(model: ir.Model, capture: Capture, given: Sequence[str]) -> Non
         and name not in capture.constants
         and (value.uses() or value.is_graph_output())
     ]
+    left_out = list(given[len(weights) :]) if tolerant else []
+    given = given[: len(weights)] if tolerant else given
     if len(given) > len(weights):
         known = len(graph.inputs) + len(weights)
         raise UsageError(
@@ -61,3 +66,4 @@ def name_weights(model: ir.Model, capture: Capture, given: Sequence[str]) -> Non
         tensor.name = tensor.parameter = name
     for value in initializers:
         graph.register_initializer(value)
+    return left_out

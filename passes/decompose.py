@@ -29,10 +29,13 @@ class NotDecomposed(Exception):
 
 @attrs.frozen
 class Parts:
-    """The ATen-dialect nodes of an expansion, over the values that the node itself reads, and what it returns."""
+    """The ATen-dialect nodes of an expansion, over the values that the node itself reads, and what it returns.
+
+    An output is ``None`` where the definition leaves it out, as gradients do that nobody asks for.
+    """
 
     nodes: list[ir.Node]
-    outputs: list[ir.Value]
+    outputs: list[ir.Value | None]
 
 
 class _OnePlace:
@@ -137,7 +140,9 @@ class _StandIns:
             raise NotDecomposed("its decomposition depends on a size that is only known at run time")
         return Parts(self.recorder.nodes, outputs)
 
-    def _value(self, item: Any) -> ir.Value:
+    def _value(self, item: Any) -> ir.Value | None:
+        if item is None:
+            return None
         if isinstance(item, torch.Tensor) and torch_private.is_functional(item):
             item = torch_private.unwrap_functional(item)
         return self.recorder.value_of(item)

@@ -252,7 +252,8 @@ def encode(
         overload: the operator that was called.
         args: its positional arguments, tensors and symbolic numbers as torch has them.
         kwargs: its keyword arguments.
-        outputs: one value for each tensor or symbolic number that the call returned, flattened; dtype and shape set.
+        outputs: one value for each tensor or symbolic number that the call returned, flattened; dtype and shape set.  A
+            tensor that it left out (``None``) keeps its place, as a value without a type.
         value_of: gives the graph value of a tensor or of a symbolic number.
         append: takes the nodes in order: lists first, the call itself last.
 

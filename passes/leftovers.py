@@ -133,7 +133,7 @@ def _lowered_parts(node: ir.Node, session: Session, depth: int) -> tuple[list[ir
                     raise _Stuck(f"{_name(part)}: {reason.why}") from none
             made.extend(nodes)
             session.values.update(zip(part.outputs, results, strict=False))
-        return made, [session.values.get(output, output) for output in parts.outputs]
+        return made, [None if output is None else session.values.get(output, output) for output in parts.outputs]
     except _Stuck:
         discard(made)
         raise

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
+
+from .onnx_shapes import infer_by_onnx
 
 Dims = list[Any]
 Inputs = Sequence["ir.Value | None"]
@@ -558,46 +559,4 @@ def infer(op_type: str, inputs: Inputs, attributes: Attributes, node: ir.Node, o
     rule = _RULES.get(op_type)
     if rule is not None:
         return rule(inputs, attributes)
-    return _infer_by_onnx(node, opset)
-
-
-def _infer_by_onnx(node: ir.Node, opset: int) -> list[Dims | None]:
-    unknown: list[Dims | None] = [None] * len(node.outputs)
-    if node.domain or any(value is not None and (value.shape is None or value.dtype is None) for value in node.inputs):
-        return unknown
-    kinds = {attribute.type for attribute in node.attributes.values()}
-    if kinds & {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}:
-        return unknown
-    types: dict[str, onnx.TypeProto] = {}
-    data: dict[str, onnx.TensorProto] = {}
-    names = {id(value): f"i{index}" for index, value in enumerate(node.inputs) if value is not None}
-    for value in node.inputs:
-        if value is None:
-            continue
-        name = names[id(value)]
-        dims = [dim if isinstance(dim, int) else dim.value for dim in value.shape or ()]
-        types[name] = onnx.helper.make_tensor_type_proto(int(value.dtype or 0), dims)
-        constant = constant_of(value)
-        if constant is not None:
-            data[name] = ir.to_proto(ir.tensor(constant, name=name))
-    proto = onnx.NodeProto(op_type=node.op_type)
-    proto.input.extend("" if value is None else names[id(value)] for value in node.inputs)
-    proto.output.extend(f"o{index}" for index in range(len(node.outputs)))
-    proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
-    schema = onnx.defs.get_schema(node.op_type, opset, "")
-    try:
-        found = onnx.shape_inference.infer_node_outputs(
-            schema, proto, types, data, opset_imports=[onnx.helper.make_opsetid("", opset)]
-        )
-    except onnx.shape_inference.InferenceError:
-        return unknown
-    return [_dims_from_proto(found.get(name)) for name in proto.output]
-
-
-def _dims_from_proto(proto: onnx.TypeProto | None) -> Dims | None:
-    if proto is None or not proto.tensor_type.HasField("shape"):
-        return None
-    return [
-        dim.dim_value if dim.HasField("dim_value") else ir.SymbolicDim(dim.dim_param or None)
-        for dim in proto.tensor_type.shape.dim
-    ]
+    return infer_by_onnx(node, opset, constant_of)

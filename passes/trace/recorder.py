@@ -291,15 +291,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         """Write one call with its results (tensors and symbolic numbers, possibly nested in a list) down."""
         self._origin = self.places.origin()
         outputs: list[ir.Value] = []
+        made: list[torch.Tensor | None] = []
         flat = results if isinstance(results, (tuple, list)) else (results,)
         for result in flat:
-            if isinstance(result, torch.Tensor):
-                outputs.append(self._result(result))
-            elif isinstance(result, (tuple, list)):
-                outputs.extend(self._result(item) for item in result)
+            if isinstance(result, (torch.Tensor, tuple, list)):
+                tensors = [result] if isinstance(result, torch.Tensor) else result
+                outputs.extend(self._result(item) for item in tensors)
+                made.extend(tensors)
             elif isinstance(result, _SYMBOLIC):
                 outputs.append(self._number(result))
-        if not outputs:
+                made.append(None)
+            elif result is None:
+                outputs.append(ir.Value())  # a tensor left out keeps its place
+                made.append(None)
+        if all(output.type is None for output in outputs):
             return
         if len(args) > 1 and isinstance(args[1], _NUMBERS):
             # PyTorch passes a number where the schema says tensor; the number form keeps its promotion rules.
@@ -309,6 +314,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         if overload in STRIDED:
             args, kwargs = self._by_place_in_memory(overload, args, kwargs), {}
         dialect.encode(overload, args, kwargs, outputs, value_of=self.value_of, append=self._append)
+        # Only now: a result may be the very tensor of an argument, which until here is what went in.
+        for tensor, value in zip(made, outputs, strict=True):
+            if tensor is not None:
+                self.bind(tensor, value)
         if self.shadow is not None:
             self.shadow.follow(self, overload, args, kwargs, results)
 
@@ -338,7 +347,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             error.where = error.where or self.places.line() or None
             raise
         value = ir.Value(type=kind, shape=ir.Shape(dims))
-        self._values[id(tensor)] = (tensor, value)
         if unbound:
             for symbol, axis in unbound:
                 self.arithmetic.read_from(symbol, value, axis)
@@ -429,7 +437,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def new_result(self, tensor: torch.Tensor) -> ir.Value:
         """Return a new value for a fake tensor that a node which is not an operator's gives."""
-        return self._result(tensor)
+        value = self._result(tensor)
+        self.bind(tensor, value)
+        return value
 
     def note_place(self) -> None:
         """Take the place that runs now as the origin of what symbolic numbers need."""

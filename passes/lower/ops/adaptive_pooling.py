@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .axis_products import product_along
 from .spatial import wanted, with_batch, without_batch
 
 Size = Any
@@ -51,19 +52,18 @@ def _windows(op: Emitter, size: Size, count: Size) -> tuple[ir.Value, ir.Value]:
     return starts_known, ends_known
 
 
-def _averaging_matrix(op: Emitter, size: Size, count: Size, dtype: ir.DataType, transposed: bool) -> ir.Value:
+def averaging_matrix(op: Emitter, size: Size, count: Size, dtype: ir.DataType) -> np.ndarray | ir.Value:
     """Return the matrix (count x size) whose rows average one window each."""
     if isinstance(size, int) and isinstance(count, int):
         first, end = _static_windows(size, count)
         index = np.arange(size)[None, :]
         member = (index >= first[:, None]) & (index < end[:, None])
-        matrix = member / member.sum(axis=1, keepdims=True)
-        return op.const(matrix.T if transposed else matrix, dtype)
+        return np.asarray(member / member.sum(axis=1, keepdims=True))
     starts, ends = _windows(op, size, count)
     place = op.Range(op.i64(0), op.scalar(size), op.i64(1))
     inside = op.And(op.GreaterOrEqual(place, starts), op.Less(place, ends))
-    shares = op.Div(op.cast(inside, dtype), op.cast(op.Sub(ends, starts), dtype))
-    return op.Transpose(shares, perm=[1, 0]) if transposed else shares
+    shares: ir.Value = op.Div(op.cast(inside, dtype), op.cast(op.Sub(ends, starts), dtype))
+    return shares
 
 
 def _evenly_divided(op: Emitter, x: ir.Value, sizes: list[Size], axes: int) -> list[int] | None:
@@ -97,15 +97,7 @@ def _average(op: Emitter, x: ir.Value, output_size: Any, axes: int) -> ir.Value:
         if isinstance(count, int) and count == 1:
             x = op.ReduceMean(x, op.i64([axis]), keepdims=1)
             continue
-        matrix = _averaging_matrix(op, size, count, x.dtype, transposed=axis != -2)
-        if axis == -1:
-            x = op.MatMul(x, matrix)
-        elif axis == -2:
-            x = op.MatMul(matrix, x)
-        else:
-            order = list(range(op.rank(x)))
-            order[axis], order[-1] = order[-1], order[axis]
-            x = op.Transpose(op.MatMul(op.Transpose(x, perm=order), matrix), perm=order)
+        x = product_along(op, x, axis, averaging_matrix(op, size, count, x.dtype))
     return x
 
 

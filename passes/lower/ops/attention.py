@@ -27,7 +27,8 @@ from .spatial import wanted
 _LARGEST_CONSTANT_MASK = 1 << 22
 
 
-def _scale(op: Emitter, query: ir.Value, scale: Any) -> float | ir.Value:
+def scale_of(op: Emitter, query: ir.Value, scale: Any) -> float | ir.Value:
+    """Return what scores are multiplied with: the scale that is given, or one over the root of the width."""
     if scale is not None:
         return scale
     width = op.size(query, -1)
@@ -36,7 +37,7 @@ def _scale(op: Emitter, query: ir.Value, scale: Any) -> float | ir.Value:
     return op.Reciprocal(op.Sqrt(op.cast(width, query.dtype)))
 
 
-def _last_two_swapped(op: Emitter, x: ir.Value) -> ir.Value:
+def last_two_swapped(op: Emitter, x: ir.Value) -> ir.Value:
     """Swap the last two axes, in one step with a transposition that the value may come from."""
     rank = op.rank(x)
     order = [*range(rank - 2), rank - 1, rank - 2]
@@ -143,11 +144,11 @@ def attend_by_parts(
     enable_gqa: bool = False,
 ) -> Attended:
     """Write attention as products and a softmax."""
-    factor = _scale(op, query, scale)
+    factor = scale_of(op, query, scale)
     causal = causal_mask(op, query, key) if is_causal else None
     heads = Heads(op, query, key, value, enable_gqa)
     query = heads.query if isinstance(factor, float) and factor == 1.0 else op.Mul(heads.query, factor)
-    scores = op.MatMul(query, _last_two_swapped(op, heads.key))
+    scores = op.MatMul(query, last_two_swapped(op, heads.key))
     lowest = op.const(-np.inf, scores.dtype)
     alive: ir.Value | None = None
     if causal is not None:

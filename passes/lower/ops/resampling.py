@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .axis_products import product_along
 
 
 @attrs.frozen
@@ -98,7 +99,7 @@ def _resize(op: Emitter, x: ir.Value, target: Target, **attributes: Any) -> ir.V
 # ---- nearest ---------------------------------------------------------------------------------------------------------
 
 
-def _places(size: int, length: int, factor: float | None, shift: float) -> np.ndarray:
+def nearest_places(size: int, length: int, factor: float | None, shift: float) -> np.ndarray:
     """Return the source position of each output position, computed in 32 bits as PyTorch does."""
     place = np.arange(length)
     if shift == 0.0 and length in (size, 2 * size):
@@ -115,7 +116,7 @@ def _places_of_resize(size: int, length: int, factor: float | None, shift: float
 
 def _is_a_matter_of_rounding(size: int, length: int, factor: float | None, shift: float) -> bool:
     """Whether Resize may choose other pixels than PyTorch: a ratio that 32 or 64 bits round across a pixel's edge."""
-    wanted = _places(size, length, factor, shift)
+    wanted = nearest_places(size, length, factor, shift)
     kinds = (np.float32, np.float64)
     return any((wanted != _places_of_resize(size, length, factor, shift, kind)).any() for kind in kinds)
 
@@ -129,7 +130,7 @@ def _nearest(op: Emitter, x: ir.Value, output_size: Any, scales: Sequence[Any] |
         numbers = [(*each, shift) for each in zip(sizes, target.lengths, target.stated, strict=True)]
         if any(_is_a_matter_of_rounding(*each) for each in numbers):
             for axis, each in enumerate(numbers):
-                x = op.Gather(x, op.i64(_places(*each)), axis=axis + 2)
+                x = op.Gather(x, op.i64(nearest_places(*each)), axis=axis + 2)
             return x
     return _resize(
         op,
@@ -301,8 +302,12 @@ def _lanczos(distance: np.ndarray) -> np.ndarray:
 LINEAR, CUBIC, LANCZOS = Filter(2, _triangle), Filter(4, _cubic), Filter(6, _lanczos)
 
 
-def _antialiasing_matrix(size: int, length: int, scale: float, kind: Filter) -> np.ndarray:
+def antialiasing_matrix(size: int, length: int, factor: float | None, align_corners: bool, kind: Filter) -> np.ndarray:
     """Return the weights (length x size) of aten/src/ATen/native/cpu/UpSampleKernel.cpp."""
+    if align_corners:
+        scale = (size - 1) / (length - 1) if length > 1 else 0.0
+    else:
+        scale = 1.0 / factor if factor is not None else size / length
     stretch = max(scale, 1.0)
     reach = kind.span * 0.5 * stretch
     centre = scale * (np.arange(length) + 0.5)
@@ -322,15 +327,8 @@ def _antialiased(
     sizes = [op.dim(x, axis + 2) for axis in range(target.axes)]
     if None not in (*sizes, *target.lengths):
         for axis, (size, length, factor) in enumerate(zip(sizes, target.lengths, target.stated, strict=True)):
-            if align_corners:
-                scale = (size - 1) / (length - 1) if length > 1 else 0.0
-            else:
-                scale = 1.0 / factor if factor is not None else size / length
-            matrix = _antialiasing_matrix(size, length, scale, kind)
-            if axis == target.axes - 1:
-                x = op.MatMul(x, op.const(matrix.T, x.dtype))
-            else:
-                x = op.MatMul(op.const(matrix, x.dtype), x)
+            matrix = antialiasing_matrix(size, length, factor, align_corners, kind)
+            x = product_along(op, x, axis - target.axes, matrix)
         return x
     if kind is LANCZOS or align_corners:
         raise op.cannot("antialiasing with this filter needs sizes that are static")

@@ -157,16 +157,24 @@ class ProgramGraph:
             `result` with a graph value in the place of each tensor.
         """
         outputs: list[ir.Value] = []
-        returned = self.results(result, outputs)
-        if outputs:
+        if isinstance(result, (tuple, list)):
+            returned: Any = [self._result(item, outputs) for item in result]
+        else:
+            returned = self.results(result, outputs)
+        if any(output.type is not None for output in outputs):
             if len(args) > 1 and isinstance(args[1], _NUMBERS) and not _is_value(args[1]):
                 overload = number_form(overload) or overload
             self._encode(overload, args, kwargs, outputs)
         return returned
 
+    def _result(self, item: Any, outputs: list[ir.Value]) -> Any:
+        if item is None:
+            outputs.append(ir.Value())  # a tensor left out keeps its place
+            return None
+        return self.results(item, outputs)
+
     def results(self, result: Any, outputs: list[ir.Value]) -> Any:
         """Return a result with a new graph value, added to `outputs`, for each tensor in it.
-
         A symbolic number in it stays, and its symbol is from now on the value that is added.
         """
         if isinstance(result, torch.Tensor):

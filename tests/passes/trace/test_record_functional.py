@@ -141,3 +141,25 @@ def test_unused_input_stays_an_input(captured):
 
     result = captured(Ignores(), (torch.randn(2), torch.randn(3)))
     assert ["x", "unused"] == [value.name for value in result.graph.inputs]
+
+
+class DropsNothing(nn.Module):
+    def forward(self, x):
+        return torch.ops.aten.native_dropout.default(x + 1, 0.5, False)
+
+
+def test_an_operator_that_returns_its_argument_reads_what_went_in(captured):
+    dropout = next(node for node in captured(DropsNothing(), torch.randn(2, 3)).graph if "dropout" in node.op_type)
+    assert dropout.inputs[0] is not dropout.outputs[0]
+    assert captured(DropsNothing(), torch.randn(2, 3)).same_as_eager()
+
+
+class BiasGradient(nn.Module):
+    def forward(self, g, x, w):
+        mask = [False, False, True]
+        return torch.ops.aten.convolution_backward.default(g, x, w, [4], [1], [0], [1], False, [0], 1, mask)[2]
+
+
+def test_a_tensor_that_an_operator_leaves_out_keeps_its_place(captured):
+    (node,) = captured(BiasGradient(), (torch.randn(2, 4, 5), torch.randn(2, 3, 7), torch.randn(4, 3, 3))).graph
+    assert [None, None, (4,)] == [None if out.shape is None else tuple(out.shape) for out in node.outputs]

@@ -26,7 +26,7 @@ from .pipeline.recipe import Recipe, load_recipe
 from .pipeline.registry import Registry
 from .pipeline.reproduce import FolderReproducer
 from .pipeline.resolve import resolve
-from .pipeline.run import run_plan, target_of
+from .pipeline.run import Level, run_plan, target_of
 from .pipeline.work import Work
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def export(
     settings: Iterable[str] = (),
     verify: bool | None = None,
     log: str | os.PathLike[str] | None = None,
+    log_level: Level = "nodes",
     reproducer: str | os.PathLike[str] | None = None,
     on_event: Callable[[Mapping[str, Any]], None] | None = None,
     reload: Callable[[], Any] | None = None,
@@ -104,6 +105,8 @@ def export(
         settings: the same as text, as the command line takes them: ``"fold-constants.enabled=false"``.
         verify: whether the file is run and compared with eager; raises if it differs.
         log: a file that gets the audit events as JSON lines.
+        log_level: "nodes" to follow each node from pass to pass, in the log and in ``events``; "steps" to leave that
+            out, for a log whose size does not depend on the model.
         reproducer: a folder that gets the rest of the recipe and the graph if a pass fails.
         on_event: called with each audit event as it happens.
         reload: makes the model anew, for checks that want a second copy.
@@ -200,7 +203,7 @@ def run_export(
         if log is not None:
             sinks.append(stack.enter_context(JsonLines(log)))
         writer = None if reproducer is None else FolderReproducer(reproducer)
-        events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer)
+        events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer, level=log_level)
     return Exported(work=work, plan=plan, events=events)
 
 

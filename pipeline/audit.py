@@ -19,7 +19,7 @@ import structlog
 from .errors import InternalError, UsageError
 from .plain import to_plain
 
-SCHEMA = 1
+SCHEMA = 2
 
 KEYS: dict[str, str] = {
     "event": "What happened; one of the names in the table of events.",
@@ -29,7 +29,10 @@ KEYS: dict[str, str] = {
     "recipe_hash": "SHA-256 of what the resolved recipe does.",
     "resolved": "The resolved recipe, every option included, in the form of a recipe file.",
     "sources": "For each value that is not a default: whether the recipe, a parent or an override gave it, and where.",
-    "plan": "The steps in order, each with its id, spec, group, and the reasons of the edges that lead to it.",
+    "plan": (
+        "The steps in order, each with its id, spec and group, and for each edge that leads to it the reason, the step "
+        "or group at its other end, and whether it follows from a fact (hard) or is a wish."
+    ),
     "steps": "How many steps the plan has; steps of a group count once.",
     "target": "The opsets to deliver: `opset` and `custom_opsets`.",
     "model": "What the caller says about the model: class, number of parameters and the like.",
@@ -47,6 +50,24 @@ KEYS: dict[str, str] = {
     "decisions": "What the pass decided on record: what, why, node, and details.",
     "warnings": "What the pass warned of: message and details.",
     "graph": "The structural hash before and after; that before is that after of the step before.",
+    "first": "The number of the first node that the step made, and the rest follows; a run numbers nodes from 1.",
+    "made": (
+        "A row for each new node: operator; the number of the node it was made from, a list of them, or null; where "
+        "null, its place as an index of `places`, or null; and then the numbers of the nodes that it reads."
+    ),
+    "places": "The user's code that nodes of `made` come from: module path, class, source line.",
+    "changed": "Nodes that the step edited: number; the operator it has now, or null where only attributes changed.",
+    "renamed": "The numbers of the nodes that have another name than before the step.",
+    "rewired": (
+        "Where the output of a removed node was read: number of the reader (0: an output of the model), of the "
+        "removed node, and of the node that is read now (0: a constant or an input)."
+    ),
+    "removed": "The numbers of the nodes that are gone after the step.",
+    "declined_at": "By reason: the numbers of the nodes at which the pass declined.",
+    "decided_at": "For decisions at a node: the index in `decisions`, then the number of the node.",
+    "names": "The nodes of the graph in the end, in order: number, name.",
+    "outputs": "The outputs of the model: name, and the number of the node that makes it, or null.",
+    "left_out": "How many entries are not on record because the run has too many; 0 but for very large models.",
     "error": "What ended the step: type, message, where, hint, and the line in the pass.",
     "reproducer": "The folder that holds the rest of the recipe and the graph before the failing step, or null.",
     "rounds": "How many rounds the group ran.",
@@ -81,9 +102,14 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "pass.started": (*_STEP, "at_ms"),
     "pass.applied": (*_WORK, *_TIMES),
     "pass.unchanged": (*_WORK, *_TIMES),
+    "pass.nodes": (
+        *(*_STEP, "first", "made", "places", "changed", "renamed", "rewired", "removed", "declined_at"),
+        *("decided_at", "left_out"),
+    ),
     "pass.skipped": (*_STEP, "reason"),
     "pass.failed": (*_WORK, "error", "reproducer", *_TIMES),
     "group.finished": ("event", "seq", "group", "index", "rounds", "stable", "graph", *_TIMES),
+    "run.nodes": ("event", "seq", "names", "outputs", "left_out"),
     "run.finished": (
         *("event", "seq", "status", "failed_step", "applied", "unchanged", "skipped", "warned", "nodes", "final"),
         *("ms", "cpu_ms", "peak_mb"),
@@ -136,9 +162,13 @@ class _Fan:
 
 
 def _plain(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    # The records of nodes are made of plain data, and long.
+    if event["event"] in _PLAIN_ALREADY:
+        return event
     return {key: _json_ready(value) for key, value in event.items()}
 
 
+_PLAIN_ALREADY = frozenset(("pass.nodes", "run.nodes"))
 _AS_THEY_ARE = frozenset((str, int, bool, type(None)))
 
 

@@ -240,6 +240,11 @@ def _shape(shape: Any) -> str:
 def _by_name(operators: Counter[tuple[str, str, str]]) -> Counter[str]:
     named: Counter[str] = Counter()
     for (domain, op_type, overload), count in operators.items():
-        name = f"{domain}::{op_type}" if domain else op_type
-        named[f"{name}.{overload}" if overload else name] += count
+        named[operator_name(domain, op_type, overload)] += count
     return named
+
+
+def operator_name(domain: str, op_type: str, overload: str) -> str:
+    """How an operator is called wherever a record names one: `Relu`, `aten::add.Tensor`."""
+    name = f"{domain}::{op_type}" if domain else op_type
+    return f"{name}.{overload}" if overload else name

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Declined:
-    """One place where a pass could have done something and did not."""
+    """One place where a pass could have done something and did not; `numbers` are those of the node in the run."""
 
     node: str
     why: str
+    numbers: tuple[int, ...] = ()
 
 
 @attrs.frozen
@@ -30,6 +31,7 @@ class Decided:
     why: str
     node: str | None = None
     details: Mapping[str, Any] = attrs.field(factory=dict)
+    numbers: tuple[int, ...] = ()
 
 
 @attrs.frozen
@@ -55,15 +57,21 @@ class Note:
 
     def declined(self, node: ir.Node | str, why: str) -> None:
         """Record that nothing was done at `node`, and the reason.  Reasons are few: keep numbers and names out."""
-        self.declines.append(Declined(_name_of(node), why))
+        self.declines.append(Declined(_name_of(node), why, _numbers_of(node)))
 
     def decided(self, what: str, why: str, node: ir.Node | str | None = None, **details: Any) -> None:
         """Record a decision: `what` was chosen, `why`, and at which node, with details that are plain data."""
-        self.decisions.append(Decided(what, why, None if node is None else _name_of(node), details))
+        name, numbers = (None, ()) if node is None else (_name_of(node), _numbers_of(node))
+        self.decisions.append(Decided(what, why, name, details, numbers))
 
     def warned(self, message: str, **details: Any) -> None:
         """Record a warning, with details that are plain data."""
         self.warnings.append(Warned(message, details))
+
+
+def _numbers_of(node: ir.Node | str) -> tuple[int, ...]:
+    origin = None if isinstance(node, str) else origin_of(node)
+    return () if origin is None else origin.numbers
 
 
 def _name_of(node: ir.Node | str) -> str:

@@ -18,19 +18,22 @@ class Origin:
     """The history of one node.
 
     `module` is the dotted path of the module that called the operator ("" for the root), `module_class` its class,
-    `source` "relative/path.py:123", and `passes` the ids of the steps that made the node, oldest first.
+    `source` "relative/path.py:123", and `passes` the ids of the steps that made the node, oldest first.  `numbers` is
+    the number that the run gave to the node; on a new node, those of the nodes that it was made from.
     """
 
     module: str = ""
     module_class: str = ""
     source: str = ""
     passes: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = attrs.field(default=(), eq=False)
 
-    def through(self, step: str) -> Origin:
-        """The same origin, with `step` as the latest of `passes`."""
-        if self.passes and self.passes[-1] == step:
-            return self
-        return Origin(self.module, self.module_class, self.source, (*self.passes, step))
+    def numbered(self, number: int, step: str | None = None) -> Origin:
+        """The same origin as that of the node `number`, with `step` as the latest of `passes`."""
+        passes = self.passes
+        if step is not None and passes[-1:] != (step,):
+            passes = (*passes, step)
+        return Origin(self.module, self.module_class, self.source, passes, (number,))
 
     def __str__(self) -> str:
         place = self.module or "the root module"
@@ -44,6 +47,18 @@ def origin_of(node: ir.Node) -> Origin | None:
     """The origin kept on `node`, or None."""
     origin: Origin | None = node.meta.get(META_KEY)
     return origin
+
+
+def came_from(made: ir.Node, *sources: ir.Node) -> None:
+    """Say that a new node was made from `sources`: one that merges, fuses or replaces them.
+
+    Module, class and source line are those of the first source that has any; every source is on record.
+    """
+    origins = [origin for origin in map(origin_of, sources) if origin is not None]
+    if origins:
+        numbers = dict.fromkeys(number for origin in origins for number in origin.numbers)
+        first = next((origin for origin in origins if origin != NOWHERE), origins[0])
+        set_origin(made, attrs.evolve(first, numbers=tuple(numbers)))
 
 
 def set_origin(node: ir.Node, origin: Origin) -> None:

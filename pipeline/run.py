@@ -11,7 +11,7 @@ import inspect
 import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
@@ -21,18 +21,21 @@ from .errors import InternalError, LadingError, UsageError
 from .fingerprint import Survey, survey
 from .measure import Clock
 from .note import Note
-from .origin import NOWHERE, origin_of, set_origin
 from .recipe import LATEST
 from .registry import reference_of
+from .trail import Trail
 from .work import Target, Work
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from .plan import Plan, PlanNode
+    from .plan import Edge, Plan, PlanNode
     from .resolve import ResolvedRecipe, ResolvedStep
 
 DECLINES_SHOWN = 20
+Level = Literal["nodes", "steps"]
+"""How far a record goes: to each node, or only to each step."""
+
 _PACKAGES = ("lading", "torch", "onnx", "onnx-ir", "onnxruntime", "numpy")
 
 
@@ -72,19 +75,21 @@ def run_plan(
     *,
     model: Mapping[str, Any] | None = None,
     reproducer: Reproducer | None = None,
+    level: Level = "nodes",
 ) -> list[dict[str, Any]]:
     """Run every step of `plan` on `work`, in place, and return the events, which also went to `sinks` one by one.
 
     `model` is what the caller says about the model to export, plain data, for the first event.  A group repeats until
     each of its steps has left the graph unchanged or its rounds are used up.  Nodes that a step created get its id in
-    their origin.
+    their origin.  At the level "nodes" the record follows each node from step to step (`pass.nodes`); at the level
+    "steps" its size depends on the plan alone.
 
     Raises:
         LadingError: as a pass raised it, with the id of the step in `.step`.
         InternalError: a pass raised anything else; chained from that, with the line of the pass.
         KeyboardInterrupt: and its like, after the events that say so.
     """
-    return _Run(plan, work, AuditLog(sinks), reproducer).run(dict(model or {}))
+    return _Run(plan, work, AuditLog(sinks), reproducer, Trail(recording=level == "nodes")).run(dict(model or {}))
 
 
 @attrs.define
@@ -93,8 +98,8 @@ class _Run:
     work: Work
     log: AuditLog
     reproducer: Reproducer | None
+    trail: Trail
     before: Survey = attrs.field(factory=lambda: survey(None))
-    known: set[ir.Node] = attrs.field(factory=set)
     begun: Clock = attrs.field(factory=Clock.now)
     applied: int = 0
     unchanged: int = 0
@@ -102,7 +107,7 @@ class _Run:
 
     def run(self, model: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._look()
-        self.known = set(self.before.nodes)
+        self.trail.begin(self.before.nodes, self.work.model)
         self.log.emit("run.started", **_opening(self.plan, self.work, model))
         for skip in self.plan.skipped:
             self.log.emit(
@@ -122,6 +127,8 @@ class _Run:
             with contextlib.suppress(UsageError):
                 self._finish("failed" if isinstance(error, Exception) else "interrupted", step)
             raise
+        if self.trail.recording and self.work.model is not None:
+            self.log.emit("run.nodes", **self.trail.end())
         self._finish("done", None)
         return self.log.events
 
@@ -169,24 +176,19 @@ class _Run:
             if raised is error:
                 raise
             raise raised from error
-        self._stamp(step.id)
         changed = before.hash != self.before.hash
         self.applied += changed
         self.unchanged += not changed
         event = "pass.applied" if changed else "pass.unchanged"
         self.log.emit(event, **head, **self._record(note, before), at_ms=clock.at_ms, **clock.passed())
+        nodes = self.trail.step(step.id, self.before.nodes, self.work.model, note, changed=changed)
+        if nodes is not None:
+            self.log.emit("pass.nodes", **head, **nodes)
         if changed and self.reproducer is not None:
             self.reproducer.keep(self.work.model)
 
     def _look(self) -> None:
         self.before = survey(self.work.model)
-
-    def _stamp(self, step: str) -> None:
-        nodes = set(self.before.nodes)
-        for node in self.before.nodes:
-            if node not in self.known:
-                set_origin(node, (origin_of(node) or NOWHERE).through(step))
-        self.known = nodes
 
     def _record(self, note: Note, before: Survey) -> dict[str, Any]:
         self.warned += len(note.warnings)
@@ -200,7 +202,10 @@ class _Run:
             "delta": delta(before, self.before),
             "counts": dict(sorted(note.counts.items())),
             "declined": declined,
-            "decisions": [attrs.asdict(decision, recurse=False) for decision in note.decisions],
+            "decisions": [
+                {"what": entry.what, "why": entry.why, "node": entry.node, "details": entry.details}
+                for entry in note.decisions
+            ],
             "warnings": [attrs.asdict(warning, recurse=False) for warning in note.warnings],
             "graph": [before.hash, self.before.hash],
         }
@@ -266,11 +271,18 @@ def _versions() -> dict[str, str]:
 
 def _opening(plan: Plan, work: Work, model: Mapping[str, Any]) -> dict[str, Any]:
     recipe = plan.recipe
-    reasons: dict[str, list[str]] = {node.id: [] for node in plan.nodes}
+    edges: dict[str, list[Edge]] = {node.id: [] for node in plan.nodes}
     for edge in plan.edges:
-        reasons[edge.then].append(edge.why)
+        edges[edge.then].append(edge)
     order = [
-        {"step": step.id, "spec": step.spec, "group": node.id if node.group else None, "why": reasons[node.id]}
+        {
+            "step": step.id,
+            "spec": step.spec,
+            "group": node.id if node.group else None,
+            "why": [edge.why for edge in edges[node.id]],
+            "after": [edge.first for edge in edges[node.id]],
+            "hard": [edge.hard for edge in edges[node.id]],
+        }
         for node in plan.nodes
         for step in node.steps
     ]

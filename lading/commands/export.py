@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .answers import MODEL, AsFormat, Format, Recipe, Settings, say_json, stderr_console
+
+
+class LogLevel(str, Enum):
+    """How far the audit goes."""
+
+    nodes = "nodes"
+    steps = "steps"
 
 
 def export(
@@ -25,6 +33,9 @@ def export(
     ] = None,
     opset: Annotated[int | None, typer.Option(help="The opset of the file; overrides the recipe.")] = None,
     log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append the audit as JSON lines.")] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="nodes: follow each node from pass to pass; steps: only what each pass did.")
+    ] = LogLevel.nodes,
     verify: Annotated[
         bool | None, typer.Option("--verify/--no-verify", help="Run the file and compare it with PyTorch.")
     ] = None,
@@ -65,6 +76,7 @@ def export(
             settings=settings or (),
             verify=verify,
             log=log,
+            log_level=log_level.value,
             reproducer=reproducer,
             on_event=progress,
             reload=named.factory,

@@ -33,7 +33,8 @@ def work() -> Work:
 
 
 def outcomes(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(event["event"], event["step"]) for event in events if "step" in event and event["event"] != "pass.started"]
+    told = ("pass.applied", "pass.unchanged", "pass.skipped", "pass.failed")
+    return [(event["event"], event["step"]) for event in events if event["event"] in told]
 
 
 def failed_run(plan: Plan, error: type[BaseException] = InternalError) -> tuple[Any, list[Any]]:

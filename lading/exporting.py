@@ -149,6 +149,7 @@ def export(
         Request(model=model, args=args, kwargs=kwargs, file=f, reload=reload),
         verbose=bool(verbose),
         log=log,
+        log_level=log_level,
         reproducer=reproducer,
         on_event=on_event,
     )
@@ -181,6 +182,7 @@ def run_export(
     *,
     verbose: bool = False,
     log: str | os.PathLike[str] | None = None,
+    log_level: Level = "nodes",
     reproducer: str | os.PathLike[str] | None = None,
     on_event: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Exported:

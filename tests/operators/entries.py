@@ -40,6 +40,9 @@ CORE_DTYPES = ("float32", "int64", "bool")
 # Which of several equal elements an index names is left open by these: the place of `dim` in their arguments.
 _OPEN_INDICES = {"argsort": 0, "sort": 0, "kthvalue": 1, "topk": 1, "mode": 0, "median": 0, "nanmedian": 0}
 
+# Of the vectors among the results of these only the direction is defined; the database says what of them is unique.
+_UNIQUE_IN_PART = ("svd", "linalg.svd", "linalg.eig", "linalg.eigh", "svd_lowrank", "pca_lowrank")
+
 # What these return is whatever memory held.
 _UNINITIALISED = ("empty", "new_empty")
 
@@ -159,6 +162,8 @@ def _call(entry: Any, sample: Any, name: str) -> Call | None:
             filled[place] = tensor
         first, args, kwargs = pytree.tree_unflatten(filled, structure)
         result = entry.op(first, *args, **kwargs)
+        if name in _UNIQUE_IN_PART:
+            result = sample.output_process_fn_grad(result)
         return tuple(leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor))
 
     watch = _Randomness()

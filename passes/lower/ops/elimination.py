@@ -24,7 +24,8 @@ _INT64 = ir.DataType.INT64
 _BOOL = ir.DataType.BOOL
 
 
-def _dtype(x: ir.Value) -> ir.DataType:
+def dtype_of(x: ir.Value) -> ir.DataType:
+    """Return the dtype of a value."""
     return x.dtype or ir.DataType.FLOAT
 
 
@@ -42,18 +43,32 @@ def identity_like(op: Emitter, x: ir.Value) -> ir.Value:
     if size is not None:
         return op.const_like(np.eye(size), x)
     index = places(op, x, op.rank(x) - 1)
-    return op.cast(op.Equal(op.Unsqueeze(index, [1]), index), _dtype(x))
+    return op.cast(op.Equal(op.Unsqueeze(index, [1]), index), dtype_of(x))
 
 
 def loop(
-    op: Emitter, rounds: ir.Value, carried: Sequence[ir.Value], body: Emitter, results: Sequence[ir.Value]
+    op: Emitter,
+    rounds: ir.Value,
+    carried: Sequence[ir.Value],
+    body: Emitter,
+    results: Sequence[ir.Value],
+    go_on: ir.Value | None = None,
 ) -> list[ir.Value]:
-    """Close a body whose inputs are round, condition and the carried values, and return what is carried out."""
-    graph = body.graph([body.inputs[1], *results])
+    """Close a body whose inputs are round, condition and the carried values, and return what is carried out.
+
+    Args:
+        op: the emitter.
+        rounds: how many rounds there are at most.
+        carried: what goes into the first round.
+        body: the emitter of the body.
+        results: what goes into the next round.
+        go_on: what the body says of whether there is a next round; None for always.
+    """
+    graph = body.graph([body.inputs[1] if go_on is None else go_on, *results])
     made = op.Loop(rounds, op.const(True, _BOOL), *carried, body=graph, outputs=len(carried))
     outputs = list(made) if isinstance(made, tuple) else [made]
     for output, value in zip(outputs, carried, strict=True):
-        output.type, output.shape = ir.TensorType(_dtype(value)), value.shape
+        output.type, output.shape = ir.TensorType(dtype_of(value)), value.shape
     return outputs
 
 
@@ -67,21 +82,22 @@ class Eliminated:
     log: ir.Value
 
 
-def _body(op: Emitter, carried: Sequence[ir.Value]) -> Emitter:
-    named = [(f"carried_{i}", _dtype(value), list(value.shape or ())) for i, value in enumerate(carried)]
+def body_of(op: Emitter, carried: Sequence[ir.Value]) -> Emitter:
+    """Open a body whose inputs are round, condition and the carried values."""
+    named = [(f"carried_{i}", dtype_of(value), list(value.shape or ())) for i, value in enumerate(carried)]
     return op.body(("round", _INT64, []), ("go_on", _BOOL, []), *named)
 
 
 def eliminated(op: Emitter, matrix: ir.Value, right: ir.Value) -> Eliminated:
     """Solve ``matrix @ solution = right`` for matrices in the last two axes, of the same batch axes."""
     rank = op.rank(matrix)
-    dtype = _dtype(matrix)
+    dtype = dtype_of(matrix)
     wide = op.Concat(matrix, right, axis=rank - 1)
     one = op.const(1, dtype)
     batch = expand_to(op, one, sizes_of(op, matrix, 0, rank - 2))
     zero = expand_to(op, op.const(0, dtype), sizes_of(op, matrix, 0, rank - 2))
     carried = [wide, batch, batch, zero]
-    body = _body(op, carried)
+    body = body_of(op, carried)
     column, _, now, determinant, sign, log = body.inputs
     rows = places(op, matrix, rank - 2)
     values = body.Abs(body.Gather(now, column, axis=rank - 1))
@@ -201,7 +217,7 @@ def _batched_alike(op: Emitter, matrix: ir.Value, right: ir.Value) -> tuple[ir.V
 def solved(op: Emitter, matrix: ir.Value, right: ir.Value, left: bool = True) -> ir.Value:
     """Solve ``matrix @ x = right``, or ``x @ matrix = right``; a right side of fewer axes may be a vector."""
     if not left:
-        return _turned(op, solved(op, _turned(op, matrix), _turned(op, right)))
+        return turned(op, solved(op, turned(op, matrix), turned(op, right)))
     # PyTorch's rule: a vector, or one vector for each matrix of the batch.
     is_vector = op.rank(right) == 1 or (
         op.rank(matrix) - 1 == op.rank(right) and list(right.shape or ()) == list(matrix.shape or ())[:-1]
@@ -213,17 +229,18 @@ def solved(op: Emitter, matrix: ir.Value, right: ir.Value, left: bool = True) ->
     return op.Squeeze(solution, [op.rank(solution) - 1]) if is_vector else solution
 
 
-def _turned(op: Emitter, x: ir.Value) -> ir.Value:
+def turned(op: Emitter, x: ir.Value) -> ir.Value:
+    """Transpose matrices in the last two axes."""
     return swapped(op, x, -2, -1)
 
 
 @lowers("aten::_linalg_solve_ex")
 def solve_ex(
     op: Emitter, matrix: ir.Value, right: ir.Value, *, left: bool = True, check_errors: bool = False
-) -> ir.Value:
-    """Solve systems of linear equations."""
+) -> tuple[ir.Value | None, ...]:
+    """Solve systems of linear equations; the factors, which only gradients read, are left out."""
     del check_errors
-    return solved(op, matrix, right, left)
+    return solved(op, matrix, right, left), None, None, _no_errors(op, matrix)
 
 
 @lowers("aten::linalg_solve_ex")
@@ -255,12 +272,13 @@ def solve_triangular(
     op: Emitter, matrix: ir.Value, right: ir.Value, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> ir.Value:
     """Solve systems whose matrix is a triangle."""
-    return _solved_matrices(op, triangle(op, matrix, upper, unitriangular), right, left)
+    return solved_matrices(op, triangle(op, matrix, upper, unitriangular), right, left)
 
 
-def _solved_matrices(op: Emitter, matrix: ir.Value, right: ir.Value, left: bool = True) -> ir.Value:
+def solved_matrices(op: Emitter, matrix: ir.Value, right: ir.Value, left: bool = True) -> ir.Value:
+    """Solve like :func:`solved`, with a right side that holds matrices whatever its number of axes."""
     if not left:
-        return _turned(op, _solved_matrices(op, _turned(op, matrix), _turned(op, right)))
+        return turned(op, solved_matrices(op, turned(op, matrix), turned(op, right)))
     return eliminated(op, *_batched_alike(op, matrix, right)).solution
 
 
@@ -276,7 +294,7 @@ def triangular_solve(
 ) -> tuple[ir.Value, ir.Value]:
     """Solve systems whose matrix is a triangle; the matrix comes back as it is, its batch axes broadcast."""
     kept = triangle(op, matrix, upper, unitriangular)
-    solution = _solved_matrices(op, _turned(op, kept) if transpose else kept, right)
+    solution = solved_matrices(op, turned(op, kept) if transpose else kept, right)
     return solution, _batched_alike(op, matrix, right)[0]
 
 
@@ -284,7 +302,7 @@ def cholesky_factor(op: Emitter, x: ir.Value) -> ir.Value:
     """Return the lower triangular factor of symmetric positive definite matrices, a column a round."""
     rank = op.rank(x)
     start = op.Sub(x, x)
-    body = _body(op, [start])
+    body = body_of(op, [start])
     column, _, lower = body.inputs
     rows = places(op, x, rank - 2)
     row = body.Unsqueeze(body.Gather(lower, column, axis=rank - 2), [rank - 1])
@@ -312,19 +330,19 @@ def cholesky(op: Emitter, x: ir.Value, *, upper: bool = False) -> ir.Value:
 
 def _cholesky(op: Emitter, x: ir.Value, upper: bool) -> ir.Value:
     # Only one triangle is read, and PyTorch reads the one that is asked for.
-    factor = cholesky_factor(op, _turned(op, x) if upper else x)
-    return _turned(op, factor) if upper else factor
+    factor = cholesky_factor(op, turned(op, x) if upper else x)
+    return turned(op, factor) if upper else factor
 
 
 @lowers("aten::cholesky_solve", "aten::_cholesky_solve_helper")
 def cholesky_solve(op: Emitter, right: ir.Value, factor: ir.Value, *, upper: bool = False) -> ir.Value:
     """Solve systems by the Cholesky factor of their matrix."""
-    return _solved_matrices(op, _from_factor(op, factor, upper), right)
+    return solved_matrices(op, _from_factor(op, factor, upper), right)
 
 
 def _from_factor(op: Emitter, factor: ir.Value, upper: bool) -> ir.Value:
     kept = triangle(op, factor, upper, unit=False)
-    return op.MatMul(_turned(op, kept), kept) if upper else op.MatMul(kept, _turned(op, kept))
+    return op.MatMul(turned(op, kept), kept) if upper else op.MatMul(kept, turned(op, kept))
 
 
 @lowers("aten::cholesky_inverse")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from lading.passes.trace.rules import (  # noqa: F401  (each fills the table)
     activations,
     dropout,
+    equations,
     images,
     indexing,
     losses,

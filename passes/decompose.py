@@ -27,6 +27,10 @@ class NotDecomposed(Exception):
     """Why an operator cannot be expanded; half a sentence."""
 
 
+class NoDefinition(NotDecomposed):
+    """PyTorch does not define the operator in terms of others."""
+
+
 @attrs.frozen
 class Parts:
     """The ATen-dialect nodes of an expansion, over the values that the node itself reads, and what it returns.
@@ -61,13 +65,17 @@ def decomposed(node: ir.Node, session: Session) -> Parts:
         session: says what the inputs have become.
 
     Raises:
-        NotDecomposed: PyTorch has none, or it depends on values or sizes that are not known.
+        NoDefinition: PyTorch has none, or does not know the operator.
+        NotDecomposed: it depends on values or sizes that are not known.
     """
-    bound = bind(node)
+    try:
+        bound = bind(node)
+    except LookupError as error:
+        raise NoDefinition(str(error)) from error
     overload = find_overload(node.domain, node.op_type, node.overload)
     definition = torch_private.decomposition_of(overload)
     if definition is None:
-        raise NotDecomposed("PyTorch has no decomposition of it")
+        raise NoDefinition("PyTorch has no decomposition of it")
     stand_ins = _StandIns(origin_of(node) or NOWHERE, session)
     positional = [stand_ins.of(value) for value in bound.positional]
     keywords = {name: stand_ins.of(value) for name, value in bound.keywords.items()}
@@ -135,7 +143,8 @@ class _StandIns:
         except (CaptureError, NotDecomposed) as error:
             raise NotDecomposed(f"its decomposition cannot be recorded: {error}") from error
         except Exception as error:
-            raise NotDecomposed(f"its decomposition fails: {type(error).__name__}: {error}") from error
+            first = (str(error).splitlines() or [""])[0]
+            raise NotDecomposed(f"its decomposition fails: {type(error).__name__}: {first}") from error
         if self.axes.specialisations():
             raise NotDecomposed("its decomposition depends on a size that is only known at run time")
         return Parts(self.recorder.nodes, outputs)

@@ -13,12 +13,13 @@ from ..pipeline.note import Note
 from ..pipeline.origin import origin_of
 from ..pipeline.work import Target
 from .control_flow import is_control_flow, is_sequence_operator
-from .decompose import NotDecomposed, decomposed
+from .decompose import NoDefinition, NotDecomposed, decomposed
 from .dialect import is_dialect_list
 from .kept_operators import keep_operator, remove_with_lists, write_aten
 from .lower.emitter import Emitter
 from .lower.graph import WHY_LEFT, discard, lower_node, lowest_opset_for
 from .lower.inexpressible import LEFT_BY_RECIPE, Inexpressible
+from .lower.schemas import newest_opset
 from .lower.session import Session
 
 # How many places of one operator an error names before it only counts.
@@ -82,6 +83,8 @@ def _expanded(node: ir.Node, session: Session, note: Note) -> bool:
     try:
         made, results = _lowered_parts(node, session, _DEEPEST)
     except NotDecomposed as reason:
+        if not isinstance(reason, NoDefinition):
+            node.meta[WHY_LEFT] += f"; {reason}"
         note.declined(node, str(reason))
         return False
     except _Stuck as part:
@@ -158,13 +161,28 @@ class _Missing:
     places: list[str]
 
 
+def _lowest_opset(node: ir.Node, target: Target) -> int | None:
+    """Return the lowest opset above the target that can write a node, or its decomposition; found by trying."""
+    lowest = lowest_opset_for(node, target.opset, target.custom_opsets)
+    for opset in range(target.opset + 1, lowest or newest_opset() + 1):
+        try:
+            nodes, _ = _lowered_parts(node, Session(opset, target.custom_opsets, None), _DEEPEST)
+        except NotDecomposed:
+            return lowest  # what the definition itself lacks, no opset has
+        except _Stuck:
+            continue
+        discard(nodes)
+        return opset
+    return lowest
+
+
 def _report(left: Sequence[ir.Node], target: Target) -> UnsupportedOperators:
     missing: dict[tuple[str, str], _Missing] = {}
     for node in left:
         why = node.meta[WHY_LEFT]
         key = (_name(node), why)
         if key not in missing:
-            missing[key] = _Missing(key[0], why, lowest_opset_for(node, target.opset, target.custom_opsets), [])
+            missing[key] = _Missing(key[0], why, _lowest_opset(node, target), [])
         origin = origin_of(node)
         missing[key].places.append(str(origin) if origin is not None else "an unknown place")
     lines = []

@@ -231,7 +231,7 @@ class Emitter:
         return results
 
     def call(self, name: str, *tensors: Operand, **arguments: Any) -> Any:
-        """Lower a call of another ATen operator, ``"aten::softmax.int"``, in place."""
+        """Lower a call of another operator in place: ``"aten::softmax.int"``, or ``"complex/aten::exp"`` for pairs."""
         if self._lower_call is None:
             raise Inexpressible(f"{name} cannot be lowered from here")
         return self._lower_call(self, name, tensors, arguments)

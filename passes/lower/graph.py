@@ -101,7 +101,7 @@ def discard(nodes: Sequence[ir.Node]) -> None:
 
 def _lower_call(op: Emitter, name: str, tensors: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
     qualified, _, overload = name.partition(".")
-    domain, _, op_type = qualified.partition("::")
+    domain, _, op_type = qualified.removeprefix(PREFIX).partition("::")
     schema = schema_of(find_overload(domain, op_type, overload))
     keywords = {
         parameter.name: parameter.default

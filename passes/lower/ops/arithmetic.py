@@ -135,7 +135,7 @@ def truncated(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Where(op.Less(x, 0.0), op.Ceil(x), op.Floor(x))
 
 
-@lowers("aten::remainder.Tensor", "aten::remainder.Scalar", "aten::remainder.Scalar_Tensor")
+@lowers("aten::remainder.Tensor", "aten::remainder.Scalar", "aten::remainder.Scalar_Tensor", "prims::remainder")
 def remainder(op: Emitter, x: ir.Value, y: Operand = None, *, other: Operand = None, self: Operand = None) -> ir.Value:
     """The remainder with the sign of the divisor."""
     a, b = op.promote(*_operands(x, y, other, self))
@@ -283,7 +283,18 @@ def sign(op: Emitter, x: ir.Value) -> ir.Value:
     return x if is_bool(x) else op.Sign(x)
 
 
-@lowers("aten::positive", "aten::resolve_conj", "aten::resolve_neg", "aten::_conj", "aten::conj", "aten::real")
+@lowers(
+    "aten::positive",
+    "aten::resolve_conj",
+    "aten::resolve_neg",
+    "aten::_conj",
+    "aten::conj",
+    "aten::real",
+    "prims::conj",
+    "prims::conj_physical",
+    "prims::real",
+    "prims::copy_strided",
+)
 @lowers("aten::conj_physical", "aten::_conj_physical")
 def unchanged(op: Emitter, x: ir.Value) -> ir.Value:
     """What is the identity on real numbers."""

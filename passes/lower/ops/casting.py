@@ -85,7 +85,7 @@ def copy(op: Emitter, x: ir.Value, source: ir.Value, *, non_blocking: bool = Fal
     return op.Expand(converted, op.sizes(x))
 
 
-@lowers("aten::view.dtype")
+@lowers("aten::view.dtype", "prims::view_of_dtype")
 def view_as_dtype(op: Emitter, x: ir.Value, *, dtype: torch.dtype) -> ir.Value:
     """Read the same bytes as another dtype of the same width."""
     wanted = onnx_dtype(dtype)

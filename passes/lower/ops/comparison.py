@@ -136,13 +136,13 @@ def minimum(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     return op.And(a, b) if is_bool(a) else op.Min(a, b)
 
 
-@lowers("aten::fmax")
+@lowers("aten::fmax", "prims::fmax")
 def fmax(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     """The larger of two; NaN only where both are."""
     return _without_nan(op, maximum, x, y)
 
 
-@lowers("aten::fmin")
+@lowers("aten::fmin", "prims::fmin")
 def fmin(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     """The smaller of two; NaN only where both are."""
     return _without_nan(op, minimum, x, y)

@@ -89,13 +89,13 @@ def view_as(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Identity(x)
 
 
-@lowers("complex/aten::real")
+@lowers("complex/aten::real", "complex/prims::real")
 def real(op: Emitter, x: ir.Value) -> ir.Value:
     """Take the real parts."""
     return part(op, x, 0)
 
 
-@lowers("complex/aten::imag")
+@lowers("complex/aten::imag", "complex/prims::imag")
 def imag(op: Emitter, x: ir.Value) -> ir.Value:
     """Take the imaginary parts."""
     return part(op, x, 1)
@@ -132,6 +132,8 @@ def angle(op: Emitter, x: ir.Value) -> ir.Value:
     "complex/aten::conj",
     "complex/aten::conj_physical",
     "complex/aten::_conj_physical",
+    "complex/prims::conj",
+    "complex/prims::conj_physical",
 )
 def conj(op: Emitter, x: ir.Value) -> ir.Value:
     """Conjugate."""

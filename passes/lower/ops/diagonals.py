@@ -123,7 +123,7 @@ def _strided_positions(
     return positions
 
 
-@lowers("aten::as_strided", "aten::as_strided_copy")
+@lowers("aten::as_strided", "aten::as_strided_copy", "prims::as_strided")
 def as_strided(
     op: Emitter, x: ir.Value, *, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> ir.Value:
@@ -131,7 +131,7 @@ def as_strided(
     return op.Gather(flat(op, x), op.i64(_strided_positions(op, x, size, stride, storage_offset)), axis=0)
 
 
-@lowers("aten::as_strided_scatter")
+@lowers("aten::as_strided_scatter", "prims::as_strided_scatter")
 def as_strided_scatter(
     op: Emitter,
     x: ir.Value,

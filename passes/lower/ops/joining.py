@@ -26,7 +26,7 @@ def joined(op: Emitter, xs: Sequence[ir.Value], axis: int) -> ir.Value:
     return kept[0] if len(kept) == 1 else op.Concat(*kept, axis=axis % rank)
 
 
-@lowers("aten::cat", "aten::concat", "aten::concatenate")
+@lowers("aten::cat", "aten::concat", "aten::concatenate", "prims::cat")
 def cat(op: Emitter, xs: Sequence[ir.Value], *, dim: int = 0) -> ir.Value:
     """Put tensors side by side along an axis."""
     return joined(op, xs, dim)

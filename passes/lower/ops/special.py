@@ -133,7 +133,7 @@ def erfinv(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Where(op.Equal(op.Abs(value), 1.0), op.Mul(value, math.inf), inner)
 
 
-@lowers("aten::special_ndtri")
+@lowers("aten::special_ndtri", "prims::ndtri")
 def ndtri(op: Emitter, x: ir.Value) -> ir.Value:
     """The inverse of the normal distribution function."""
     (value,) = op.promote_float(x)

@@ -118,7 +118,7 @@ def ldexp(op: Emitter, x: ir.Value, exponent: ir.Value) -> ir.Value:
     return op.Mul(a, op.Pow(op.const_like(2.0, b), b))
 
 
-@lowers("aten::frexp.Tensor")
+@lowers("aten::frexp.Tensor", "prims::frexp")
 def frexp(op: Emitter, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Mantissa in [1/2, 1) and exponent of two, whose product is ``x``."""
     size = op.Abs(x)

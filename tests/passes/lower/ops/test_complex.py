@@ -10,12 +10,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+import torch._prims  # registers the operators
 from lading.passes import dialect
 from support.calls import operators, tensor
 from support.operator_check import NEWEST, compare, lowered, run
 from torch.utils._python_dispatch import TorchDispatchMode
 
-F = torch.fft
+F, P = torch.fft, torch.ops.prims
 
 
 class _Calls(TorchDispatchMode):
@@ -97,6 +98,16 @@ def moved_about(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(joined.unsqueeze(-1).expand(-1, 2))
 
 
+def primitives(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    x = P.conj_physical.default(torch.complex(a, b))
+    return P.real.default(x) + 2 * P.imag.default(x)
+
+
+def primitive_transforms(a: torch.Tensor) -> torch.Tensor:
+    spectrum = P.fft_c2c.default(P.fft_r2c.default(a, dim=[1], onesided=True), dim=[0], forward=False)
+    return P.fft_c2r.default(spectrum, dim=[1], last_dim_size=9)
+
+
 X, Y = tensor(3, 8), tensor(3, 8, seed=1)
 CASES: dict[str, tuple[Any, ...]] = {
     "rfft": (lambda x: torch.view_as_real(F.rfft(x)), X),
@@ -118,6 +129,8 @@ CASES: dict[str, tuple[Any, ...]] = {
     "matmul": (lambda a, b: torch.view_as_real(torch.complex(a, b) @ torch.complex(b, a).T), X, Y),
     "where": (lambda a, b: torch.view_as_real(torch.where(a > 0, torch.complex(a, b), torch.complex(b, a))), X, Y),
     "moved-about": (moved_about, X, Y),
+    "primitives": (primitives, X, Y),
+    "primitive-fft": (primitive_transforms, X),
 }
 FREE = ("rfft", "fft", "ifft", "fft-of-fft", "arithmetic", "with-reals")
 

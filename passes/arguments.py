@@ -67,6 +67,7 @@ class Arguments:
         program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
         tolerant: whether names and axes that belong to nothing are left out with a warning, and not refused.
         left_out: what was left out for that reason so far, a sentence each.
+        recorded_sizes: sizes of axes, by name, that capture takes in the place of the example's.
     """
 
     model: Any
@@ -85,6 +86,7 @@ class Arguments:
     program: Any = None
     tolerant: bool = False
     left_out: tuple[str, ...] = ()
+    recorded_sizes: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def trains(self) -> bool:

@@ -123,12 +123,20 @@ def _cache_children(value: Any) -> Children | None:
 
     def rebuild(parts: Sequence[Any]) -> Any:
         layers = [
-            _twin(layer, {"keys": pair["key"], "values": pair["value"]})
+            _twin(layer, {"keys": pair["key"], "values": pair["value"], **_counted(layer, pair["key"])})
             for layer, pair in zip(value.layers, parts, strict=True)
         ]
         return _twin(value, {"layers": layers})
 
     return names, pairs, rebuild
+
+
+def _counted(layer: Any, keys: Any) -> dict[str, Any]:
+    """Let a layer that counts its words in Python count those of other keys, as long as it holds them all."""
+    count = getattr(layer, "cumulative_length", None)
+    if type(count) is not int or not hasattr(keys, "shape") or count != layer.keys.shape[-2]:
+        return {}
+    return {"cumulative_length": keys.shape[-2]}
 
 
 def _twin(value: Any, changes: dict[str, Any]) -> Any:

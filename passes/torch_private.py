@@ -9,6 +9,7 @@ PyTorch has no public interface for fake tensors, functionalization or symbolic 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import sys
@@ -247,6 +248,28 @@ def unasked_masks() -> Iterator[None]:
         yield
     finally:
         module._detect_is_causal_mask = before
+
+
+@contextlib.contextmanager
+def answered_causality() -> Iterator[None]:
+    """Let attention be called with `is_causal=length > 1`: its parser takes plain bools only, so the question is put.
+
+    A mode for torch functions sees a call after the parser has.
+    """
+    functional: Any = torch.nn.functional
+    attention = functional.scaled_dot_product_attention
+
+    @functools.wraps(attention)
+    def answered(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(kwargs.get("is_causal"), torch.SymBool):
+            kwargs["is_causal"] = bool(kwargs["is_causal"])
+        return attention(*args, **kwargs)
+
+    functional.scaled_dot_product_attention = answered
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = attention
 
 
 @contextlib.contextmanager

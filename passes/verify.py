@@ -149,5 +149,5 @@ def _limits(work: Work) -> tuple[Limit, ...]:
     from .verification.limits import limit_of
 
     guards = getattr(work.values.get(Fact.GRAPH), "guards", ())
-    found = [limit_of(guard.condition, guard.outcome, guard.source) for guard in guards]
+    found = [limit_of(guard.condition, guard.outcome, guard.source) for guard in guards if not guard.harmless]
     return tuple(limit for limit in found if limit is not None)

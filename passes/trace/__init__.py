@@ -27,6 +27,10 @@ class Trace:
     writes. A branch on the values of a tensor cannot be captured and is an error that quotes the user's line. Example
     outputs, where the caller gives them, must have the number, types and sizes of the outputs found.
 
+    A decision that the model's Python takes on a free size (`if length > 512`) is followed on both sides: the model is
+    recorded again at sizes that turn it. One program on both sides means that the decision has no effect; two become
+    one graph with an If; where they cannot, the decision limits the sizes for which the file is right.
+
     With `buffer_outputs`, what the model writes to its buffers (the running statistics of a BatchNorm in training)
     follows the model's outputs, as `1.running_mean.updated`; otherwise it is left out, and that is on record.
     """
@@ -39,6 +43,12 @@ class Trace:
     bake_branches: bool = option(
         False,
         help="Where the model's Python asks for a value of the inputs, take the example's; each is recorded.",
+    )
+
+    other_sides: int = option(
+        16,
+        help="How many further recordings may show the other sides of decisions on free sizes; 0 keeps the example's.",
+        at_least=0,
     )
 
     def run(self, work: Work, note: Note) -> None:
@@ -56,6 +66,8 @@ class Trace:
         # Names for weights are given below, to what the graph uses in the end.
         unnamed = attrs.evolve(arguments, parameter_names=())
         work.model, capture = strategies.captured(unnamed, names, note)
+        if self.other_sides and not self.bake_branches:
+            work.model, capture = strategies.both_sides(unnamed, work.model, capture, self.other_sides)
         declared = [Guard(text, True, "dynamic_shapes", False, True) for text in declared_conditions(arguments)]
         capture = attrs.evolve(capture, guards=(*capture.guards, *declared))
         if arguments.example_outputs is not None:

@@ -9,6 +9,7 @@ import attrs
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    import sympy
 
 
 @attrs.frozen
@@ -31,6 +32,8 @@ class Guard:
         source: "path.py:line" of the user's code that was running.
         by_user: the user's own Python asked (an `if`, an `int()`), not an operator of PyTorch's.
         declared: nothing asked; the user has said that it is so, as by the range of a `Dim`.
+        harmless: PyTorch asked about the layout of memory, about emptiness or broadcasting: no result depends on it.
+        expression: the question over symbols that are called as the axes; None where sizes of the run are in it.
     """
 
     condition: str
@@ -38,6 +41,8 @@ class Guard:
     source: str
     by_user: bool
     declared: bool = False
+    harmless: bool = False
+    expression: sympy.Basic | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.frozen

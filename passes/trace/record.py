@@ -124,7 +124,7 @@ class Run:
     def _input(self, item: Any) -> torch.Tensor:
         if item.axes:
             shape = [
-                self.axes.axis(item.axes[axis], size) if axis in item.axes else size
+                self.axes.axis(item.axes[axis], self._size(item.axes[axis], size)) if axis in item.axes else size
                 for axis, size in enumerate(item.tensor.shape)
             ]
             fake = self._fake_like(item.tensor, shape)
@@ -140,6 +140,9 @@ class Run:
         if self.recorder.shadow is not None:
             self.recorder.shadow.hold(fake, item.tensor.detach().clone())
         return torch_private.wrap_functional(fake)
+
+    def _size(self, axis: str, size: int) -> int:
+        return self.arguments.recorded_sizes.get(axis, size)
 
     def _name_constant(self, tensor: torch.Tensor) -> str:
         path = self.state.named_tensor(tensor)
@@ -160,6 +163,7 @@ class Run:
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch_private.announced_export())
             stack.enter_context(torch_private.unasked_masks())
+            stack.enter_context(torch_private.answered_causality())
             stack.enter_context(torch_private.unchecked_packed_states())
             stack.enter_context(self.places.following())
             stack.enter_context(torch_private.functionalized())

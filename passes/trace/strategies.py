@@ -99,6 +99,23 @@ def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir
     raise _joined(failures)
 
 
+def both_sides(arguments: Arguments, model: ir.Model, capture: Capture, recordings: int) -> tuple[ir.Model, Capture]:
+    """Make a recorded graph right on both sides of the decisions that were taken on sizes, as far as that can be.
+
+    Args:
+        arguments: what was recorded.
+        model: the graph.
+        capture: what was decided. That of another strategy than "record" comes back as it is.
+        recordings: how many further ones there may be.
+    """
+    decided = any(not guard.harmless and guard.expression is not None for guard in capture.guards)
+    if capture.strategy != "record" or not decided or _fixed(arguments, capture):
+        return model, capture
+    from lading.passes.trace.sides.exploring import Explorer
+
+    return Explorer(arguments, find("record"), recordings).explore(model, capture)
+
+
 def _fixed(arguments: Arguments, capture: Capture) -> list[str]:
     """Return the axes that a capture fixed though they were to stay free."""
     return [special.axis for special in capture.specialisations if special.axis not in arguments.relaxed_axes]

@@ -25,13 +25,32 @@ from lading.passes.torch_private import (
 )
 from lading.passes.trace.capture import Guard, Specialisation
 from lading.passes.trace.sources import asked_by_user
+from sympy.logic.boolalg import Boolean
 from sympy.printing.str import StrPrinter
 
 _NOTHING = object()
 
 
+def axis_symbol(name: str) -> sympy.Symbol:
+    """Return the symbol of an axis that stands in the expressions of guards: the same in every capture."""
+    return sympy.Symbol(name, integer=True, positive=True)
+
+
 _RANK_CHANGING = frozenset(getattr(torch.ops.aten.squeeze, name) for name in ("default", "dim", "dims"))
 """Operators whose result has another rank where a size is 1, so that what they assume of sizes matters."""
+
+_ASKS_FOR_RESULTS = _RANK_CHANGING | {torch.ops.aten.slice.Tensor}
+"""Operators whose result depends on what they ask. Others ask about memory, emptiness and broadcasting."""
+
+
+def _is_enclosed(text: str) -> bool:
+    """Whether the parenthesis that a text begins with is closed by its last character."""
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return place == len(text) - 1 and text.startswith("(")
+    return False
 
 
 class _Printer(StrPrinter):  # type: ignore[misc]
@@ -52,7 +71,7 @@ class _Printer(StrPrinter):  # type: ignore[misc]
 
     def _atom(self, part: sympy.Basic) -> str:
         text = self._print(part)
-        return text if part.is_Symbol or part.is_number or text.startswith("(") else f"({text})"
+        return text if part.is_Symbol or part.is_number or _is_enclosed(text) else f"({text})"
 
     def _print_FloorDiv(self, expr: sympy.Expr) -> str:
         return self._infix(expr, "//")
@@ -92,6 +111,12 @@ class _Printer(StrPrinter):  # type: ignore[misc]
         return f"{left} {'==' if expr.rel_op == '==' else expr.rel_op} {right}"
 
 
+def text_of(expression: sympy.Basic) -> str:
+    """Write an expression over axis names, as the conditions of guards are written."""
+    text: str = _Printer({}).doprint(expression)
+    return text
+
+
 class Axes(ShapeEnv):  # type: ignore[misc]
     """The symbols of one capture, and the guards on them.
 
@@ -113,7 +138,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         self._printer = _Printer(self._name_of)
         self._printed: dict[sympy.Basic, str] = {}
         self._answers: dict[Any, Any] = {}
-        self._asked: list[tuple[sympy.Basic, Any, str, bool]] = []
+        self._asked: list[tuple[sympy.Basic, Any, str, bool, bool]] = []
         self._fixed: dict[str, tuple[int, sympy.Basic, str]] = {}
 
     def axis(self, name: str, size: int) -> torch.SymInt:
@@ -151,10 +176,19 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         forcing_spec: bool = False,
     ) -> sympy.Basic:
         """Decide a question on sizes as `ShapeEnv` does, once, and keep question, answer and the user's line."""
-        key = (orig_expr, size_oblivious, fallback_value, forcing_spec)
+        # PyTorch takes free sizes to be 2 or more; the model's own questions are answered for those of the example.
+        by_user = asked_by_user(sys._getframe(1))
+        key = (orig_expr, size_oblivious, fallback_value, forcing_spec, by_user)
         answer = self._answers.get(key, _NOTHING)
+        if answer is _NOTHING and not by_user:
+            # A question that the model has put and handed on, as in `is_causal=length > 1 and ...`, is still its own.
+            answer = self._answers.get((*key[:-1], True), _NOTHING)
         if answer is not _NOTHING:
             return answer
+        if by_user and (hinted := self._hinted(orig_expr)) is not None:
+            self._answers[key] = hinted
+            self._asked.append((orig_expr, hinted, self.line(), True, False))
+            return hinted
         replaced, guards = len(self.replacements), len(self.guards)
         try:
             answer = super().evaluate_expr(
@@ -169,13 +203,29 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         self._answers[key] = answer
         if not orig_expr.free_symbols:
             return answer
-        by_user = asked_by_user(sys._getframe(1))
         # What follows from sizes being 2 or more changes no result of an operator, but for ranks; a model's `if` may.
         if by_user or len(self.guards) != guards or self.operator in _RANK_CHANGING:
-            self._asked.append((orig_expr, answer, self.line(), by_user))
+            self._asked.append((orig_expr, answer, self.line(), by_user, self._is_harmless(orig_expr, answer, by_user)))
         if len(self.replacements) != replaced:
             self._note_fixed(orig_expr, self.line())
         return answer
+
+    def _hinted(self, question: sympy.Basic) -> sympy.Basic | None:
+        """Return the answer to a yes-or-no question for the sizes of the example, None for any other question."""
+        if not isinstance(question, Boolean) or not question.free_symbols:
+            return None
+        if not question.free_symbols <= self._name_of.keys():
+            return None
+        sizes = {symbol: sympy.Integer(self.sizes[self._name_of[symbol]]) for symbol in question.free_symbols}
+        answer = question.xreplace(sizes)
+        return answer if answer in (sympy.true, sympy.false) else None
+
+    def _is_harmless(self, question: sympy.Basic, answer: Any, by_user: bool) -> bool:
+        if by_user or self.operator in _ASKS_FOR_RESULTS:
+            return False
+        # Sizes that have to agree for the model to run at all are worth stating.
+        agreed = isinstance(question, sympy.Eq) if answer in (True, sympy.true) else isinstance(question, sympy.Ne)
+        return not agreed
 
     def number_of(self, symbol: sympy.Symbol) -> torch.SymInt:
         """Return a symbol that this has made as a number."""
@@ -198,7 +248,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         free = {symbol: ValueRanges(0, int_oo) for symbol in question.free_symbols if symbol in self._name_of}
         others = {s: self.var_to_range.get(s, ValueRanges.unknown()) for s in question.free_symbols if s not in free}
         if free and not bound_sympy(question, {**free, **others}).is_singleton():
-            decision = (question, answer, self.line(), True)
+            decision = (question, answer, self.line(), True, False)
             if decision not in self._asked:
                 self._asked.append(decision)
         return bool(answer)
@@ -226,9 +276,22 @@ class Axes(ShapeEnv):  # type: ignore[misc]
     def decisions(self) -> tuple[Guard, ...]:
         """Return every decision on a symbolic size, in the order in which they were taken."""
         return tuple(
-            Guard(self.text(expression), _plain(answer), line, by_user)
-            for expression, answer, line, by_user in self._asked
+            Guard(
+                self.text(expression),
+                _plain(answer),
+                line,
+                by_user,
+                harmless=harmless,
+                expression=self._over_names(expression),
+            )
+            for expression, answer, line, by_user, harmless in self._asked
         )
+
+    def _over_names(self, expression: sympy.Basic) -> sympy.Basic | None:
+        """Return an expression over symbols that are called as the axes, None where it has others in it."""
+        if not expression.free_symbols <= self._name_of.keys():
+            return None
+        return expression.xreplace({symbol: axis_symbol(name) for symbol, name in self._name_of.items()})
 
 
 def _plain(answer: Any) -> bool | int | float:

@@ -43,7 +43,7 @@ def _matmul(rec: Recorder, input: Any, other: Any, *, out: Any = None) -> Any:
     return rec.keep(_aten.matmul.default, (input, other), ((*batch, *rows, *columns), input.dtype))
 
 
-@rule(F.scaled_dot_product_attention)
+@rule(torch_private.nn_functions.scaled_dot_product_attention)
 def _attention(
     rec: Recorder,
     query: Any,

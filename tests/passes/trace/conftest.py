@@ -10,7 +10,7 @@ import attrs
 import onnx_ir as ir
 import pytest
 import torch
-from lading.passes import dialect, structure
+from lading.passes import control_flow, dialect, structure
 from lading.passes.arguments import Arguments
 from lading.passes.normalize_arguments import NormalizeArguments
 from lading.passes.request import Request
@@ -58,8 +58,23 @@ def interpret(graph: ir.Graph, tensors: Any) -> list[torch.Tensor]:
     values: dict[Any, Any] = dict(zip(graph.inputs, tensors, strict=True))
     for value in graph.initializers.values():
         values[value] = torch.from_numpy(value.const_value.numpy().copy())
+    _interpret_nodes(graph, values)
+    results = []
+    for output in graph.outputs:
+        value = values[output]
+        results.append(value if isinstance(value, torch.Tensor) else torch.tensor(value))
+    return results
+
+
+def _interpret_nodes(graph: ir.Graph, values: dict[Any, Any]) -> None:
     for node in graph:
         if dialect.is_dialect_list(node):
+            continue
+        if node.op_type == control_flow.IF and control_flow.is_control_flow(node):
+            taken = control_flow.THEN_BRANCH if values[node.inputs[0]] else control_flow.ELSE_BRANCH
+            branch = node.attributes[taken].as_graph()
+            _interpret_nodes(branch, values)
+            values.update(zip(node.outputs, [values[output] for output in branch.outputs], strict=True))
             continue
         bound = dialect.bind(node)
         # A graph says nothing of strides: what could be viewed in capture may have to be copied here.
@@ -93,11 +108,6 @@ def interpret(graph: ir.Graph, tensors: Any) -> list[torch.Tensor]:
                 assert len(output.shape) == item.dim(), f"{node}: {item.shape}"
                 for known, size in zip(output.shape, item.shape, strict=True):
                     assert not isinstance(known, int) or known == size, f"{node}: {item.shape}"
-    results = []
-    for output in graph.outputs:
-        value = values[output]
-        results.append(value if isinstance(value, torch.Tensor) else torch.tensor(value))
-    return results
 
 
 def _materialised(item: Any, values: dict[Any, Any]) -> Any:

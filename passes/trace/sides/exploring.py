@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking both sides of the decisions that a model takes on symbolic sizes.
+
+A recording follows one way through the model: that of the example's sizes. For each decision on the way that other
+sizes would turn, the model is recorded once more at such sizes. Where the two recordings are the same program, the
+decision was harmless. Where they differ, both become one graph with an If; and where that cannot be, the decision
+limits the sizes for which the file is right, and stays a guard.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import attrs
+import onnx_ir as ir
+import sympy
+from lading.passes.arguments import Arguments
+from lading.passes.control_flow import BodyNames
+from lading.passes.trace.arithmetic import Arithmetic
+from lading.passes.trace.capture import Capture, Guard
+from lading.passes.trace.sides.merging import Recording, Unmergeable, merged, same_program
+from lading.passes.trace.sides.witnesses import has_two_sides, witnesses
+from lading.passes.trace.symbols import axis_symbol, text_of
+from lading.pipeline.errors import CaptureError, LadingError
+from lading.pipeline.origin import META_KEY, NOWHERE
+
+_TRIES = 3
+"""How many sizes on the other side of a decision are tried, if the model cannot be recorded at the first."""
+
+Record = Callable[[Arguments], tuple[ir.Model, Capture]]
+
+
+@attrs.frozen(eq=False)
+class _Way:
+    """One way through the model: the graph, the decisions on it, and the sizes that lead there."""
+
+    model: ir.Model
+    capture: Capture
+    sizes: dict[str, int]
+
+    @property
+    def recording(self) -> Recording:
+        return Recording(self.model, (*self.model.graph.outputs, *self.capture.buffer_writes.values()))
+
+
+class Explorer:
+    """Explores the ways through one model.
+
+    Args:
+        arguments: the model with its example call.
+        record: records it, at the sizes that the arguments name.
+        budget: how many further recordings there may be.
+    """
+
+    def __init__(self, arguments: Arguments, record: Record, budget: int) -> None:
+        self.arguments = arguments
+        self._record = record
+        self.budget = budget
+        self.names = BodyNames()
+        self.notes: list[tuple[str, str, str]] = []
+
+    def explore(self, model: ir.Model, capture: Capture) -> tuple[ir.Model, Capture]:
+        """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
+        allowed = self.budget
+        way = self._settled(_Way(model, capture, dict(capture.axes)), 0)
+        details = {**way.capture.details, "further_recordings": allowed - self.budget}
+        notes = tuple(dict.fromkeys((*way.capture.decisions, *self.notes)))
+        return way.model, attrs.evolve(way.capture, decisions=notes, details=details)
+
+    def _settled(self, way: _Way, first: int) -> _Way:
+        """Take both sides of the decisions of a way from one of them on; what is left of those are its guards."""
+        guards = way.capture.guards
+        limits: list[Guard] = []
+        for index in range(first, len(guards)):
+            asked = guards[index]
+            path = [guard for guard in guards[:index] if not guard.harmless]
+            other = self._other_side(asked, path, way, limits)
+            if other is None:
+                continue
+            turned = next((g for g in other.capture.guards if g.expression == asked.expression), None)
+            if turned is None or turned.outcome == asked.outcome:
+                self._note(asked, "at other sizes the question is not asked again")
+                limits.append(asked)
+            elif same_program(way.recording, other.recording, self.names):
+                why = f"{asked.condition}: both sides are one program"
+                self.notes.append(("decision without effect", why, asked.source))
+            else:
+                here = self._settled(way, index + 1)
+                there = self._settled(other, other.capture.guards.index(turned) + 1)
+                joined = self._joined(asked, here, there) or _limited(here, asked)
+                return _limited(joined, *limits)
+        return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
+
+    def _other_side(self, asked: Guard, path: Sequence[Guard], way: _Way, limits: list[Guard]) -> _Way | None:
+        """Return a recording of the other side of a decision; where there is none, say what becomes of the decision."""
+        if asked.harmless or not has_two_sides(asked):
+            limits.append(asked)
+            return None
+        # Decisions without another side were taken before, or are ruled out by the ranges of the axes: no limit.
+        why = ""
+        for sizes in itertools.islice(witnesses(asked, path, way.sizes, self.arguments.ranges), _TRIES):
+            if self.budget <= 0:
+                why = "no further recording is allowed"
+                break
+            other = self._recorded(sizes)
+            if isinstance(other, _Way):
+                return other
+            why = other
+        if why:
+            self._note(asked, why)
+            limits.append(asked)
+        return None
+
+    def _recorded(self, sizes: dict[str, int]) -> _Way | str:
+        """Record the model at other sizes, or say why that cannot be."""
+        self.budget -= 1
+        at = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+        try:
+            model, capture = self._record(attrs.evolve(self.arguments, recorded_sizes=sizes))
+        except LadingError as error:
+            return f"the model cannot be recorded at {at}: {error.what.splitlines()[0]}"
+        if capture.specialisations:
+            return f"the model fixes an axis at {at}"
+        return _Way(model, capture, sizes)
+
+    def _joined(self, asked: Guard, here: _Way, there: _Way) -> _Way | None:
+        names = list(here.capture.buffer_writes)
+        if names != list(there.capture.buffer_writes):
+            self._note(asked, "the two sides write to different buffers")
+            return None
+        holds = asked.expression if asked.outcome else sympy.Not(asked.expression)
+        try:
+            model, results = merged(here.recording, there.recording, self.names, self._condition(holds))
+        except (Unmergeable, CaptureError) as why:
+            self._note(asked, f"the two sides have no common graph: {why}")
+            return None
+        self.notes.append(("both sides kept", f"{asked.condition}: the file chooses at run time", asked.source))
+        outputs = len(model.graph.outputs)
+        capture = attrs.evolve(
+            here.capture,
+            guards=tuple(_joined_limits(holds, here.capture.guards, there.capture.guards)),
+            buffer_writes=dict(zip(names, results[outputs:], strict=True)),
+            baked=tuple(dict.fromkeys((*here.capture.baked, *there.capture.baked))),
+            constants={**there.capture.constants, **here.capture.constants},
+            tied={**there.capture.tied, **here.capture.tied},
+        )
+        return _Way(model, capture, here.sizes)
+
+    def _condition(self, holds: sympy.Basic) -> Callable[[Sequence[ir.Value]], tuple[list[ir.Node], ir.Value]]:
+        def write(inputs: Sequence[ir.Value]) -> tuple[list[ir.Node], ir.Value]:
+            nodes: list[ir.Node] = []
+
+            def append(node: ir.Node) -> None:
+                node.meta[META_KEY] = NOWHERE
+                nodes.append(node)
+
+            arithmetic = Arithmetic(append, str)
+            for item, value in zip(self.arguments.inputs, inputs, strict=True):
+                for axis, name in item.axes.items():
+                    arithmetic.read_from(axis_symbol(name), value, axis)
+            return nodes, arithmetic.value(holds)
+
+        return write
+
+    def _note(self, asked: Guard, why: str) -> None:
+        self.notes.append(("size decided for good", f"{asked.condition}: {why}", asked.source))
+
+
+def _limited(way: _Way, *limits: Guard) -> _Way:
+    return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=(*limits, *way.capture.guards)))
+
+
+def _joined_limits(holds: sympy.Basic, here: Sequence[Guard], there: Sequence[Guard]) -> list[Guard]:
+    """Return the limits of both sides: one that is of one side only binds where that side is taken."""
+    common = [guard for guard in here if guard in there]
+    limits = list(common)
+    for guards, other in ((here, sympy.Not(holds)), (there, holds)):
+        for guard in guards:
+            if guard in common or guard.harmless:
+                continue
+            if guard.expression is None or not isinstance(guard.outcome, bool):
+                limits.append(guard)
+                continue
+            kept = guard.expression if guard.outcome else sympy.Not(guard.expression)
+            either = sympy.Or(other, kept)
+            limits.append(attrs.evolve(guard, condition=text_of(either), outcome=True, expression=either))
+    return limits

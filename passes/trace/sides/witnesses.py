@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes of axes at which a question on sizes has the other answer than in the example."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sympy
+from lading.passes.arguments import AxisRange
+from lading.passes.trace.capture import Guard
+
+_SMALL = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)
+_TRIED = 4000
+"""Combinations of sizes that a search looks at before it gives up."""
+
+Sizes = Mapping[str, int]
+
+
+def answer(expression: sympy.Basic, sizes: Sizes) -> bool | int | None:
+    """Return what an expression over axis names comes to at some sizes; None where it divides by zero, say."""
+    values = {symbol: sympy.Integer(sizes[symbol.name]) for symbol in expression.free_symbols}
+    try:
+        found = expression.xreplace(values)
+    except (ArithmeticError, ValueError, AssertionError):
+        return None
+    if found in (sympy.true, sympy.false):
+        return bool(found)
+    return int(found) if getattr(found, "is_Integer", False) else None
+
+
+def keeps(guard: Guard, sizes: Sizes) -> bool:
+    """Whether a decision has the same answer at some sizes."""
+    return guard.expression is None or answer(guard.expression, sizes) == guard.outcome
+
+
+def _question(guard: Guard) -> sympy.Basic:
+    assert guard.expression is not None
+    return guard.expression
+
+
+def has_two_sides(guard: Guard) -> bool:
+    """Whether a decision is one between two sides, on nothing but sizes of inputs."""
+    return guard.expression is not None and isinstance(guard.outcome, bool) and not guard.declared
+
+
+def witnesses(
+    asked: Guard, kept: Sequence[Guard], sizes: Sizes, ranges: Mapping[str, AxisRange]
+) -> Iterator[dict[str, int]]:
+    """Yield sizes at which `asked` has its other answer and all of `kept` their own.
+
+    Sizes inside of the other side come before those at its border, where differences of sizes happen to be 0.
+
+    Args:
+        asked: the decision to turn.
+        kept: the decisions that were taken before it on the way, and are to stay.
+        sizes: the sizes so far, one for each axis.
+        ranges: what the user promises about sizes.
+
+    Yields:
+        A size for each axis; nothing where the decision has no other side, as far as can be seen.
+    """
+    equations = _equations(kept)
+    moved = _independent(asked, equations)
+    constants = sorted({abs(int(number)) for number in _question(asked).atoms(sympy.Integer)})
+    for chosen in itertools.islice(_combinations(moved, sizes, constants, ranges), _TRIED):
+        trial = {**sizes, **chosen}
+        if not _solve(equations, trial, ranges):
+            continue
+        turned = answer(_question(asked), trial)
+        if turned is not None and turned != asked.outcome and all(keeps(one, trial) for one in kept):
+            yield trial
+
+
+def _combinations(
+    moved: Sequence[str], sizes: Sizes, constants: Sequence[int], ranges: Mapping[str, AxisRange]
+) -> Iterator[dict[str, int]]:
+    columns = []
+    for name in moved:
+        size = sizes[name]
+        inside = [near for number in constants for near in (number + 3, 2 * number + 3, number - 2)]
+        border = [near for number in constants for near in (number + 1, number - 1, number, 2 * number)]
+        found = dict.fromkeys([size, *inside, 2 * size + 3, *_SMALL, size + 1, size - 1, 2 * size, *border])
+        columns.append([number for number in found if number >= 1 and _within(number, ranges.get(name))])
+    for combination in itertools.product(*columns):
+        yield dict(zip(moved, combination, strict=True))
+
+
+def _within(size: int, promised: AxisRange | None) -> bool:
+    if promised is None:
+        return True
+    return (promised.low is None or size >= promised.low) and (promised.high is None or size <= promised.high)
+
+
+def _equations(kept: Sequence[Guard]) -> dict[str, sympy.Basic]:
+    """Return the axes that equations among the kept decisions give from other axes."""
+    found: dict[str, sympy.Basic] = {}
+    for guard in kept:
+        question: Any = guard.expression
+        holds = isinstance(question, sympy.Eq) and guard.outcome is True
+        if not holds and not (isinstance(question, sympy.Ne) and guard.outcome is False):
+            continue
+        difference = question.lhs - question.rhs
+        for symbol in sorted(difference.free_symbols, key=lambda symbol: symbol.name, reverse=True):
+            taken = {other.name for other in difference.free_symbols - {symbol}}
+            rate = difference.coeff(symbol)
+            rest = difference - rate * symbol
+            if symbol.name not in found and not taken & found.keys() and rate in (1, -1) and not rest.has(symbol):
+                found[symbol.name] = -rest / rate
+                break
+    return found
+
+
+def _independent(asked: Guard, equations: Mapping[str, sympy.Basic]) -> list[str]:
+    """Return the axes to move: those asked about, or those that these follow from."""
+    moved: dict[str, None] = {}
+    for symbol in sorted(_question(asked).free_symbols, key=lambda symbol: symbol.name):
+        given = equations.get(symbol.name)
+        names = [symbol.name] if given is None else sorted(other.name for other in given.free_symbols)
+        moved.update(dict.fromkeys(names))
+    return list(moved)
+
+
+def _solve(equations: Mapping[str, sympy.Basic], trial: dict[str, int], ranges: Mapping[str, AxisRange]) -> bool:
+    for name, expression in equations.items():
+        value = answer(expression, trial)
+        if value is None or isinstance(value, bool) or value < 1 or not _within(value, ranges.get(name)):
+            return False
+        trial[name] = value
+    return True

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A decision that the model's Python takes on a free size: the file is right on both sides, or says its limit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+LENGTH = {"x": {1: "length"}}
+IMAGE = {"x": {0: "batch", 2: "height", 3: "width"}}
+
+
+def cut_if_long(x):
+    if x.shape[1] > 8:
+        x = x[:, :8]
+    return x.cumsum(1)
+
+
+def padded_if_odd(x):
+    if x.shape[1] % 4:
+        x = F.pad(x, (0, 4 - x.shape[1] % 4))
+    return x.reshape(x.shape[0], -1, 4).mean(-1)
+
+
+def early_return(x):
+    if x.shape[1] == 1:
+        return x * 2
+    return x.sum(1, keepdim=True)
+
+
+def three_ways(x):
+    if x.shape[1] < 4:
+        return x + 1
+    if x.shape[1] < 8:
+        return x - 1
+    return x * 3
+
+
+def one_decision_after_another(x):
+    if x.shape[1] > 6:
+        x = x[:, 1:]
+    y = x.exp()
+    if x.shape[1] % 2:
+        y = torch.cat([y, y[:, :1]], 1)
+    return y.reshape(y.shape[0], -1, 2).amax(-1)
+
+
+def window(x):
+    return torch.cat([x, x[:, :1] * 0], 1)[:, -5:]
+
+
+def window_cut_in_python(x):
+    start = max(x.shape[1] - 5, 0)
+    return x[:, start:] * 2
+
+
+def sizes_as_results(x):
+    if x.shape[1] > 8:
+        return x.mean(1), x.shape[1] - 8
+    return x.sum(1), x.shape[1]
+
+
+SEQUENCES = [
+    cut_if_long,
+    padded_if_odd,
+    early_return,
+    three_ways,
+    one_decision_after_another,
+    window,
+    window_cut_in_python,
+    sizes_as_results,
+]
+
+
+@pytest.mark.parametrize("example", [1, 3, 6, 11], ids=lambda size: f"example {size}")
+@pytest.mark.parametrize("model", SEQUENCES, ids=lambda model: model.__name__)
+def test_a_file_is_right_on_both_sides_whichever_the_example_is_on(free, model, example):
+    exported = free(model, [torch.randn(2, example)], LENGTH)
+    assert [] == exported.limits
+    assert {} == {
+        length: problem
+        for length in (1, 2, 3, 4, 5, 6, 7, 8, 9, 13)
+        if (problem := exported.differs(torch.randn(2, length)))
+    }
+
+
+class Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(3, 4, 4, stride=4), nn.ConvTranspose2d(4, 3, 4, stride=4)
+
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        bottom, right = (4 - height % 4) % 4, (4 - width % 4) % 4
+        if bottom or right:
+            x = F.pad(x, (0, right, 0, bottom))
+        return self.up(self.down(x).relu())[..., :height, :width]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 8), (8, 10), (7, 6), (4, 13)], ids=str)
+def test_two_axes_are_decided_each_by_itself(free, size):
+    exported = free(Padded().eval(), [torch.randn(1, 3, 8, 8)], IMAGE)
+    assert "" == exported.differs(torch.randn(2, 3, *size))
+
+
+def test_what_both_sides_share_stands_once(free):
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(*[nn.Linear(4, 4) for _ in range(5)])
+
+        def forward(self, x):
+            if x.shape[1] > 3:
+                x = x.flip(1)
+            return self.layers(x)
+
+    exported = free(Deep().eval(), [torch.randn(2, 3, 4)], LENGTH)
+    assert (1, 5) == (exported.count("If"), exported.count("MatMul") + exported.count("Gemm"))
+
+
+def test_a_decision_in_every_layer_is_an_if_in_every_layer(free):
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            x = self.layer(x)
+            return x.cumsum(1) if x.shape[1] > 3 else x.tanh()
+
+    exported = free(nn.Sequential(Layer(), Layer(), Layer()).eval(), [torch.randn(2, 3, 4)], {"input": {1: "length"}})
+    assert (3, 3) == (exported.count("If"), exported.count("MatMul") + exported.count("Gemm"))
+    assert ["", ""] == [exported.differs(torch.randn(2, length, 4)) for length in (2, 7)]
+
+
+def test_a_decision_without_effect_leaves_no_if(free):
+    def model(x):
+        long = x.shape[1] > 3
+        return x * (2.0 if long else 4.0 / 2)
+
+    exported = free(model, [torch.randn(2, 3)], LENGTH)
+    assert (0, []) == (exported.count("If"), exported.limits)
+    assert ["length > 3: both sides are one program"] == exported.decided("decision without effect")
+
+
+def test_attention_that_is_causal_from_two_words_on_leaves_no_if(free):
+    class Attention(nn.Module):
+        def forward(self, x, mask):
+            causal = x.shape[1] > 1 and mask is None
+            return F.scaled_dot_product_attention(x, x, x, attn_mask=mask, is_causal=causal)
+
+    axes = {"x": {1: "length"}, "mask": {1: "length", 2: "length"}}
+    exported = free(Attention(), [torch.randn(2, 3, 4), torch.zeros(2, 3, 3)], axes)
+    assert (0, []) == (exported.count("If"), exported.limits)
+
+
+def test_a_side_on_which_the_model_refuses_is_a_limit(free):
+    def model(x):
+        if x.shape[1] > 6:
+            raise ValueError("too long")
+        return x + 1
+
+    exported = free(model, [torch.randn(2, 3)], LENGTH)
+    assert ["length > 6 is False"] == exported.limits
+
+
+def test_results_of_other_ranks_are_a_limit(free):
+    def model(x):
+        return x if x.shape[1] > 2 else x[0]
+
+    exported = free(model, [torch.randn(2, 3)], LENGTH)
+    assert ["length > 2 is True"] == exported.limits
+
+
+def test_a_range_of_sizes_leaves_a_decision_no_other_side(free):
+    def model(x):
+        return x[:, :8] if x.shape[1] > 8 else x
+
+    length = torch.export.Dim("length", min=1, max=8)
+    exported = free(model, [torch.randn(2, 3)], None, dynamic_shapes=({1: length},))
+    assert ["length >= 1 is True", "length <= 8 is True"] == exported.limits
+
+
+def test_without_further_recordings_the_side_of_the_example_is_a_limit(free):
+    exported = free(cut_if_long, [torch.randn(2, 3)], LENGTH, settings=["trace.other_sides=0"])
+    assert ["length > 8 is False"] == exported.limits
+
+
+def test_a_loop_inside_of_both_sides_is_carried_over(free):
+    @torch.jit.script
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        total = x
+        for i in range(x.size(0)):
+            total = total + x[i]
+        return total
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = doubled
+
+        def forward(self, x):
+            x = self.inner(x)
+            return x.flip(1) if x.shape[1] > 3 else x
+
+    exported = free(Model(), [torch.randn(2, 3)], {"x": {0: "rows", 1: "length"}})
+    assert ["", ""] == [exported.differs(torch.randn(rows, length)) for rows, length in ((4, 2), (3, 5))]
+
+
+def test_weights_and_literals_of_both_sides_are_kept_apart(free):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.short, self.long = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x):
+            if x.shape[1] > 3:
+                return self.long(x) + torch.tensor([1.0, 2.0, 3.0, 4.0])
+            return self.short(x) + torch.tensor([5.0, 6.0, 7.0, 8.0])
+
+    exported = free(Model().eval(), [torch.randn(2, 3, 4)], LENGTH)
+    assert ["", ""] == [exported.differs(torch.randn(2, length, 4)) for length in (2, 5)]

@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check types format golden tables docs bench clean
+.PHONY: help install test check types format golden tables docs faults bench clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ tables: ## Write the generated tables of the documentation anew
 
 docs: ## Build the documentation into site/, strictly (needs the extra "docs")
 	$(PYTHON) -m mkdocs build --strict --quiet
+
+faults: ## Kill two thousand exports while they replace a model, and look at what is left
+	PYTHONPATH=tests $(PYTHON) tests/faults/kills.py --moments 2000
 
 bench: ## Measure exports against both stock exporters and write benchmarks/README.md
 	$(PYTHON) benchmarks/export_speed.py --write

@@ -50,11 +50,14 @@ class Exported:
         """The exported model as a protobuf message, weights included; refused by protobuf above 2 GiB."""
         import onnx
 
+        proto = onnx.ModelProto()
+        proto.ParseFromString(self._in_one_piece())
+        return proto
+
+    def _in_one_piece(self) -> bytes:
         from .passes.model_bytes import model_bytes
 
-        proto = onnx.ModelProto()
-        proto.ParseFromString(b"".join(bytes(block) for block in model_bytes(self.model).blocks()))
-        return proto
+        return b"".join(model_bytes(self.model).blocks())
 
     @property
     def opset(self) -> int:
@@ -207,7 +210,7 @@ class Exported:
             options.log_severity_level = 3
             source: Any = self.path
             if source is None:
-                source = self.model_proto.SerializeToString()
+                source = self._in_one_piece()
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         return self._session
 

@@ -64,7 +64,7 @@ def verify_file(
     steps["normalize-arguments"].run(work, Note())
     from .passes.serialize import Written
 
-    work.provide(Fact.FILE, Written(os.fspath(file), None, Path(file).stat().st_size))
+    work.provide(Fact.FILE, Written(os.fspath(file), (), Path(file).stat().st_size))
     try:
         steps["verify"].run(work, Note())
     except VerificationFailed:

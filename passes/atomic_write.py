@@ -1,31 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing files so that a reader finds the old ones or the new ones, whole, and never anything between.
-
-Each file is written beside its target under a hidden name, made durable where an old file is at stake, and renamed over
-the target. Whatever ends the writing (an error, a full disk, Ctrl-C) removes the hidden files and leaves the old ones.
-"""
+"""Where a file can be written, writing to what cannot be replaced (a device, an open stream), and what errors mean."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..pipeline.errors import UsageError
 
-_BUFFER = 1 << 20
+BUFFER = 1 << 20
+"""Bytes gathered before they are handed to the operating system."""
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
     """Return the place that a path leads to, symbolic links followed.
 
-    Cheap enough to ask before an export starts; `Replacement` asks again.
+    Cheap enough to ask before an export starts; writing asks again.
 
     Raises:
         UsageError: the path is a folder, or its folder is missing or cannot be written to.
@@ -65,111 +60,10 @@ def is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-class Replacement:
-    """Files to appear together: `with Replacement() as files`, write each, and leaving the block puts them in place.
-
-    If the block ends with an exception of any kind nothing appears. Files are put in place in the order in which they
-    were opened; if one of the renames fails, those before it are undone.
-    """
-
-    def __init__(self, *, sync: str = "auto") -> None:
-        self._sync = sync
-        self._pending: list[_Pending] = []
-
-    def __enter__(self) -> Replacement:
-        return self
-
-    def write(self, path: str | os.PathLike[str], blocks: Iterable[bytes | memoryview]) -> int:
-        """Write blocks to what will be `path`; returns the number of bytes.
-
-        Raises:
-            UsageError: `path` cannot be written (see `check_target`), or the disk is full.
-        """
-        target = check_target(path)
-        pending = _Pending(target)
-        self._pending.append(pending)
-        count = 0
-        with _explained(target, lambda: count), pending.open() as file:
-            for block in blocks:
-                file.write(block)
-                count += len(block)
-            file.flush()
-            if self._sync == "always" or (self._sync == "auto" and target.exists()):
-                os.fsync(file.fileno())
-        return count
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._put_in_place()
-        finally:
-            for pending in self._pending:
-                pending.discard()
-
-    def _put_in_place(self) -> None:
-        done: list[_Pending] = []
-        try:
-            for pending in self._pending:
-                done.append(pending)
-                with _explained(pending.target, lambda: 0):
-                    pending.put_in_place(keep_old=len(self._pending) > 1)
-        except BaseException:
-            for pending in reversed(done):
-                pending.undo()
-            raise
-        if self._sync != "never":
-            for folder in {pending.target.parent for pending in self._pending}:
-                _sync_folder(folder)
-
-
-class _Pending:
-    """One file on its way: the hidden name it is written under, and a second link to the file it replaces."""
-
-    def __init__(self, target: Path) -> None:
-        token = secrets.token_hex(4)
-        self.target = target
-        self.hidden = target.with_name(f".{target.name}.{token}.part")
-        self.old = target.with_name(f".{target.name}.{token}.old")
-        self._placed = False
-        self._had_old = False
-
-    def open(self) -> Any:
-        mode = 0o666
-        with contextlib.suppress(OSError):
-            mode = stat.S_IMODE(self.target.stat().st_mode)
-        handle = os.open(self.hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        if mode != 0o666:
-            os.chmod(self.hidden, mode)
-        return os.fdopen(handle, "wb", buffering=_BUFFER)
-
-    def put_in_place(self, *, keep_old: bool) -> None:
-        if keep_old and self.target.exists():
-            self._had_old = True
-            try:
-                os.link(self.target, self.old)
-            except OSError:  # a file system without hard links: the old file is moved aside for the moment instead
-                os.replace(self.target, self.old)
-        os.replace(self.hidden, self.target)
-        self._placed = True
-
-    def undo(self) -> None:
-        if self.old.exists():
-            os.replace(self.old, self.target)
-        elif self._placed and not self._had_old:
-            self.target.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        for path in (self.hidden, self.old):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-
-
 def write_special(path: Path, blocks: Iterable[bytes | memoryview]) -> int:
     """Write to a device or pipe, which cannot be replaced by renaming; returns the number of bytes."""
     count = 0
-    with _explained(path, lambda: count), open(path, "wb", buffering=_BUFFER) as file:
+    with explained(path, lambda: count), open(path, "wb", buffering=BUFFER) as file:
         for block in blocks:
             file.write(block)
             count += len(block)
@@ -217,7 +111,7 @@ def _position(stream: Any) -> int | None:
 
 
 @contextlib.contextmanager
-def _explained(target: Path, written: Any) -> Iterator[None]:
+def explained(target: Path, written: Callable[[], int] = lambda: 0) -> Iterator[None]:
     """Turn what the operating system says about `target` into an error that says what to do."""
     try:
         yield
@@ -236,13 +130,3 @@ def _explained(target: Path, written: Any) -> Iterator[None]:
                 hint="choose another folder, or change its permissions",
             ) from error
         raise UsageError(f"{target.name} cannot be written: {error}", where=str(target.parent)) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    # Some systems (Windows, some network file systems) cannot open or sync a folder; the rename itself is done.
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -11,12 +11,13 @@ the protobuf encoding guide (tag = number << 3 | 2 for a field with a length).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 import attrs
 import onnx
 import onnx_ir as ir
 
+from .data_files import Place, tensor_blocks
 from .graph_edits import dims_of
 
 PROTOBUF_LIMIT = (1 << 31) - 1
@@ -25,34 +26,6 @@ PROTOBUF_LIMIT = (1 << 31) - 1
 _GRAPH_TAG = b"\x3a"
 _INITIALIZER_TAG = b"\x2a"
 _RAW_DATA_TAG = b"\x4a"
-
-_PAGE = 4096
-
-
-@attrs.frozen
-class Placed:
-    """Where one tensor stands in the external data file."""
-
-    tensor: ir.TensorProtocol
-    offset: int
-
-
-@attrs.frozen
-class DataFile:
-    """The layout of an external data file: tensors in graph order, each large one on a page boundary."""
-
-    location: str
-    placed: dict[str, Placed]
-    size: int
-
-    def blocks(self) -> Iterator[bytes | memoryview]:
-        """Yield the file's bytes."""
-        position = 0
-        for place in self.placed.values():
-            if place.offset > position:
-                yield bytes(place.offset - position)
-            yield from tensor_blocks(place.tensor)
-            position = place.offset + place.tensor.nbytes
 
 
 @attrs.frozen
@@ -72,32 +45,19 @@ class ModelBytes:
                 yield from tensor_blocks(tensor)
 
 
-def tensor_blocks(tensor: ir.TensorProtocol) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of a tensor, by blocks where its class can make them so."""
-    blocks = getattr(tensor, "blocks", None)
-    if blocks is not None:
-        yield from blocks()
-    else:
-        yield tensor.tobytes()
-
-
-def lay_out(location: str, tensors: Iterable[tuple[str, ir.TensorProtocol]]) -> DataFile:
-    """Assign offsets: 4096-byte pages for tensors of a page or more, so that a runtime can map them, else 64 bytes."""
-    placed: dict[str, Placed] = {}
-    end = 0
-    for name, tensor in tensors:
-        step = _PAGE if tensor.nbytes >= _PAGE else 64
-        offset = -(-end // step) * step
-        placed[name] = Placed(tensor, offset)
-        end = offset + tensor.nbytes
-    return DataFile(location, placed, end)
-
-
-def model_bytes(model: ir.Model, data_file: DataFile | None = None) -> ModelBytes:
-    """Serialise a model up to its weights; those in `data_file` are only referred to.
+def model_bytes(
+    model: ir.Model, places: Mapping[str, Place] | None = None, names: Mapping[str, str] | None = None
+) -> ModelBytes:
+    """Serialise a model up to its weights.
 
     The order of fields is fixed, so equal models make equal bytes.
+
+    Args:
+        model: the model.
+        places: where the weights stand that are only referred to, by initializer name.
+        names: other names for files of `places`, which have a passing name while old files give way to new ones.
     """
+    places = places or {}
     outer = onnx.ModelProto()
     outer.ir_version = model.ir_version
     for field in ("producer_name", "producer_version", "domain", "doc_string"):
@@ -123,18 +83,23 @@ def model_bytes(model: ir.Model, data_file: DataFile | None = None) -> ModelByte
         tensor = weight.const_value
         if tensor is None:
             continue
-        place = data_file.placed.get(name) if data_file is not None else None
-        record, raw, size = _initializer_record(name, tensor, data_file, place)
+        place = places.get(name)
+        if place is not None and names:
+            place = attrs.evolve(place, location=names.get(place.location, place.location))
+        record, raw, size = _initializer_record(name, tensor, place)
         graph_size += size
         records.append((record, raw))
     head = outer.SerializeToString(deterministic=True) + _GRAPH_TAG + _varint(graph_size) + graph
     return ModelBytes(head, tuple(records), len(head) + graph_size - len(graph))
 
 
-def inline_size(model: ir.Model) -> int:
-    """Return about how many bytes the initializers take inside the file."""
-    tensors = (value.const_value for value in model.graph.initializers.values())
-    return sum(64 + tensor.nbytes for tensor in tensors if tensor is not None)
+def inline_size(model: ir.Model, referred: Container[str] = ()) -> int:
+    """Return about how many bytes the initializers take inside the file, but for those that are `referred` to."""
+    return sum(
+        64 + (0 if name in referred else value.const_value.nbytes)
+        for name, value in model.graph.initializers.items()
+        if value.const_value is not None
+    )
 
 
 def graph_without_initializers(graph: ir.Graph, ir_version: int | None = None) -> onnx.GraphProto:
@@ -158,7 +123,7 @@ def graph_without_initializers(graph: ir.Graph, ir_version: int | None = None) -
 
 
 def _initializer_record(
-    name: str, tensor: ir.TensorProtocol, data_file: DataFile | None, place: Placed | None
+    name: str, tensor: ir.TensorProtocol, place: Place | None
 ) -> tuple[bytes, ir.TensorProtocol | None, int]:
     """Return the bytes before the raw data, the tensor whose bytes follow (or None), and the size of both."""
     proto = onnx.TensorProto(name=name, data_type=tensor.dtype.value, dims=dims_of(tensor))
@@ -168,12 +133,12 @@ def _initializer_record(
         proto.metadata_props.add(key=key, value=text)
     raw: ir.TensorProtocol | None = None
     tail = b""
-    if place is not None and data_file is not None:
+    if place is not None:
         proto.data_location = onnx.TensorProto.EXTERNAL
         for key, text in (
-            ("location", data_file.location),
+            ("location", place.location),
             ("offset", str(place.offset)),
-            ("length", str(tensor.nbytes)),
+            ("length", str(place.nbytes)),
         ):
             proto.external_data.add(key=key, value=text)
     elif tensor.dtype == ir.DataType.STRING:

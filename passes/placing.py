@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
+from .data_files import tensor_blocks
 from .graph_edits import Names, all_graphs, dims_of, is_moved_statistic, keep_knowledge, with_subgraphs
-from .model_bytes import tensor_blocks
 from .weights import ComputedWeight, Weight
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..pipeline.note import Note
     from ..pipeline.work import Work
-    from .model_bytes import DataFile, ModelBytes
+    from .data_files import Layout
 
 _SMALLEST_EXTERNAL = 1024
 """When protobuf's limit forces weights out, tensors below this size stay: they do not matter for the limit."""
@@ -33,10 +33,10 @@ EXTERNAL_DATA_THRESHOLD = 1024
 
 @attrs.frozen
 class Written:
-    """What serialize left: the files (None if none was asked for) and the bytes of all of them together."""
+    """What serialize left: the model (None if no path was asked for), its data files, and the bytes of all of them."""
 
     path: str | None
-    data_path: str | None
+    data_paths: tuple[str, ...]
     bytes: int
 
 
@@ -50,8 +50,14 @@ class Serialize:
     `check` runs onnx.checker over the model before it is written. Each node was checked against its operator's schema
     when it was made, so this is a second look, for the passes after that.
 
-    One file is written. Weights go to a second one only if `external_data_threshold` says so, or if the file would
-    pass protobuf's limit of 2 GiB, which is put on record.
+    One file is written. Weights go beside it only if `external_data_threshold` says so, or if the file would pass
+    protobuf's limit of 2 GiB, which is put on record. `external_data_format` is raw (the model's name with .data, large
+    tensors on page boundaries, so that a runtime can map them), or safetensors (the model's name with .safetensors): a
+    file that PyTorch's side reads too, with every weight under its name in the graph, small ones included where no
+    threshold is given. With `external_data_shard` weights are spread over files of that size; shards of safetensors
+    get the index that other software reads them by.
+
+    Where model and data replace an older pair, at every instant one of the two pairs stands there whole.
 
     The same model makes the same bytes, in any process and on any machine: nothing of the machine, the time or the
     folder goes in. What each node is told about its origin is the choice of `provenance`; paths in it are relative.
@@ -65,7 +71,19 @@ class Serialize:
         at_least=0,
     )
     external_data_file: str | None = option(
-        None, help="Name of the external data file, in the folder of the model; by default the model's name with .data."
+        None,
+        help="Name of the external data file, in the folder of the model; by default the model's name with .data or "
+        ".safetensors.",
+    )
+    external_data_format: str = option(
+        "raw",
+        help="Form of external data: raw, or safetensors, which makes every weight external.",
+        choices=("raw", "safetensors"),
+    )
+    external_data_shard: int = option(
+        0,
+        help="Bytes at which external data go on in another file; 0 for one file, 1 for a file for each tensor.",
+        at_least=0,
     )
     provenance: str = option(
         "light",
@@ -97,58 +115,59 @@ class Serialize:
         if target is None:
             size = model_bytes(model).size
             note.count("bytes", size)
-            work.provide(Fact.FILE, Written(None, None, size))
+            work.provide(Fact.FILE, Written(None, (), size))
             return
-        data_file = self._data_file(model, target, note)
-        content = model_bytes(model, data_file)
-        if isinstance(target, (str, os.PathLike)):
-            written = self._to_path(os.fspath(target), content, data_file)
+        work.provide(Fact.FILE, self.write(model, target, note))
+
+    def write(self, model: ir.Model, target: Any, note: Note) -> Written:
+        """Write a model whose metadata are complete to a path or a binary file object.
+
+        Raises:
+            UsageError: the target cannot be written.
+        """
+        from .atomic_write import check_target, is_special, write_special, write_stream
+        from .model_bytes import model_bytes
+        from .replacement import Replacement
+
+        layout = self._layout(model, target, note)
+        if not isinstance(target, (str, os.PathLike)):
+            written = Written(None, (), write_stream(target, model_bytes(model).blocks()))
+        elif is_special(check_target(target)):
+            written = Written(os.fspath(target), (), write_special(Path(target), model_bytes(model).blocks()))
         else:
-            from .atomic_write import write_stream
-
-            written = Written(None, None, write_stream(target, content.blocks()))
+            with Replacement(target, sync=self.sync) as files:
+                size = sum([files.write_data(data.name, data.blocks()) for data in layout.files])
+                size += files.write_model(lambda names: model_bytes(model, layout.places, names).blocks())
+            data_paths = tuple(str(Path(target).with_name(data.name)) for data in layout.files)
+            written = Written(os.fspath(target), data_paths, size)
         note.count("bytes", written.bytes)
-        if data_file is not None:
-            note.count("external tensors", len(data_file.placed))
-            note.count("external bytes", data_file.size)
-        work.provide(Fact.FILE, written)
+        if layout.places:
+            note.count("external tensors", len(layout.places))
+            note.count("external bytes", layout.size)
+        return written
 
-    def _to_path(self, path: str, content: ModelBytes, data_file: DataFile | None) -> Written:
-        from .atomic_write import Replacement, check_target, is_special, write_special
-
-        target = check_target(path)
-        if is_special(target):
-            return Written(path, None, write_special(target, content.blocks()))
-        data_path: Path | None = None
-        with Replacement(sync=self.sync) as files:
-            size = 0
-            if data_file is not None:
-                data_path = target.with_name(data_file.location)
-                size += files.write(data_path, data_file.blocks())
-            size += files.write(target, content.blocks())
-        return Written(path, None if data_path is None else str(Path(path).with_name(data_path.name)), size)
-
-    def _data_file(self, model: ir.Model, target: Any, note: Note) -> DataFile | None:
-        """Choose which tensors leave the model file, and lay them out; None if none does."""
-        from .model_bytes import PROTOBUF_LIMIT, inline_size, lay_out
+    def _layout(self, model: ir.Model, target: Any, note: Note) -> Layout:
+        """Choose which tensors leave the model file, and lay them out."""
+        from .data_files import SAFETENSORS_TYPES, Layout, lay_out
+        from .model_bytes import PROTOBUF_LIMIT, inline_size
 
         threshold = self.external_data_threshold
+        # A node and the types of its values take about that much, which is all that the rest of a model consists of.
         over = inline_size(model) + 1024 * len(model.graph) > PROTOBUF_LIMIT
         if over and (not threshold or threshold > _SMALLEST_EXTERNAL):
             why = "the model would pass protobuf's limit of 2 GiB"
             note.decided("external data", why, threshold=_SMALLEST_EXTERNAL)
             threshold = _SMALLEST_EXTERNAL
-        if not threshold:
-            return None
+        portable = self.external_data_format == "safetensors"
         tensors = [
             (name, value.const_value)
             for name, value in model.graph.initializers.items()
             if value.const_value is not None
-            and value.const_value.dtype.name != "STRING"
-            and value.const_value.nbytes >= threshold
+            and _leaves(value.const_value, threshold, weights=portable)
+            and (not portable or value.const_value.dtype in SAFETENSORS_TYPES)
         ]
         if not tensors:
-            return None
+            return Layout()
         from .atomic_write import is_special
 
         if not isinstance(target, (str, os.PathLike)) or is_special(Path(target)):
@@ -156,15 +175,19 @@ class Serialize:
                 "the model needs a second file for its weights, and the target is not the path of a file",
                 hint="pass a path, or set serialize.external_data_threshold to 0 if the model is below 2 GiB",
             )
-        name = self.external_data_file or Path(os.path.realpath(target)).name + ".data"
+        model_name = Path(os.path.realpath(target)).name
+        name = self.external_data_file or model_name + (".safetensors" if portable else ".data")
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise UsageError(
                 f"external_data_file is '{name}', which is not a plain file name",
                 hint="the data file stands beside the model; give its name without a folder",
             )
-        if name == Path(os.path.realpath(target)).name:
-            raise UsageError(f"the model and its external data are both called '{name}'", hint="rename one of them")
-        return lay_out(name, tensors)
+        layout = lay_out(name, tensors, form="safetensors" if portable else "raw", shard=self.external_data_shard)
+        if model_name in (file.name for file in layout.files):
+            raise UsageError(
+                f"the model and its external data are both called '{model_name}'", hint="rename one of them"
+            )
+        return layout
 
     def _write_origins(self, model: ir.Model) -> None:
         """Put what `provenance` asks for into each node's metadata, and clear what an earlier run put there."""
@@ -192,6 +215,15 @@ class Serialize:
             for graph in all_graphs(model):
                 for value in (*graph.inputs, *graph.outputs):
                     value.doc_string = None
+
+
+def _leaves(tensor: ir.TensorProtocol, threshold: int, *, weights: bool) -> bool:
+    """Whether a tensor goes to external data: by its size or, if `weights`, by being one of the model's."""
+    if tensor.dtype.name == "STRING" or not tensor.nbytes:
+        return False
+    if threshold:
+        return tensor.nbytes >= threshold
+    return weights and getattr(tensor, "parameter", None) is not None
 
 
 def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:

@@ -108,30 +108,13 @@ def _on_disk(work: Work) -> Iterator[str]:
     if path is not None and Path(path).is_file():
         yield os.fspath(path)
         return
-    from .model_bytes import PROTOBUF_LIMIT, inline_size, lay_out, model_bytes
+    from ..pipeline.note import Note
+    from .serialize import Serialize
 
-    model = work.need_model()
     with tempfile.TemporaryDirectory(prefix="lading-verify-") as folder:
-        data_file = None
-        if inline_size(model) + 1024 * len(model.graph) > PROTOBUF_LIMIT:
-            weights = [(name, value.const_value) for name, value in model.graph.initializers.items()]
-            data_file = lay_out(
-                "model.onnx.data",
-                [
-                    (name, tensor)
-                    for name, tensor in weights
-                    if tensor is not None and tensor.dtype.name != "STRING" and tensor.nbytes >= 1024
-                ],
-            )
-        content = model_bytes(model, data_file)
-        with open(Path(folder, "model.onnx"), "wb") as file:
-            for block in content.blocks():
-                file.write(block)
-        if data_file is not None:
-            with open(Path(folder, data_file.location), "wb") as file:
-                for block in data_file.blocks():
-                    file.write(block)
-        yield str(Path(folder, "model.onnx"))
+        path = os.path.join(folder, "model.onnx")
+        Serialize(sync="never").write(work.need_model(), path, Note())
+        yield path
 
 
 def _weight_inputs(work: Work) -> Mapping[str, torch.Tensor]:

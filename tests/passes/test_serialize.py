@@ -73,7 +73,7 @@ def test_one_file_that_loads_checks_and_runs(tmp_path: Path) -> None:
     written = write(path)
     onnx.checker.check_model(str(path), full_check=True)
     np.testing.assert_allclose(expected(), outputs(str(path)))
-    assert Written(str(path), None, path.stat().st_size) == written
+    assert Written(str(path), (), path.stat().st_size) == written
     assert ["model.onnx"] == os.listdir(tmp_path)
 
 
@@ -93,7 +93,7 @@ def test_weights_go_to_a_data_file_on_page_boundaries(tmp_path: Path) -> None:
         value = ir.val(name, const_value=Weight(big.raw, name))
         work.model.graph.register_initializer(value)
     written = write(path, work, external_data_threshold=1)
-    assert written.data_path == str(tmp_path / "model.onnx.data")
+    assert written.data_paths == (str(tmp_path / "model.onnx.data"),)
     proto = onnx.load(path, load_external_data=False)
     places = {t.name: {e.key: e.value for e in t.external_data} for t in proto.graph.initializer}
     assert {"model.onnx.data"} == {place["location"] for place in places.values()}
@@ -111,7 +111,7 @@ def test_a_file_object_gets_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     write(path)
     stream = io.BytesIO()
-    assert Written(None, None, path.stat().st_size) == write(stream)
+    assert Written(None, (), path.stat().st_size) == write(stream)
     assert path.read_bytes() == stream.getvalue()
 
 
@@ -126,7 +126,7 @@ def test_an_unbuffered_file_object_gets_the_same_bytes(tmp_path: Path) -> None:
 def test_nothing_is_written_without_a_target(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     size = write(path).bytes
-    assert Written(None, None, size) == write(None)
+    assert Written(None, (), size) == write(None)
 
 
 def test_a_stream_that_fails_is_cut_back() -> None:
@@ -313,7 +313,7 @@ def test_past_the_protobuf_limit_weights_leave_the_file(tmp_path: Path, monkeypa
     work, note = make_work(path), Note()
     work.model.graph.register_initializer(ir.val("big", const_value=Weight(torch.zeros(4096), "big")))
     Serialize().run(work, note)
-    assert str(tmp_path / "model.onnx.data") == work.need(Fact.FILE).data_path
+    assert (str(tmp_path / "model.onnx.data"),) == work.need(Fact.FILE).data_paths
     assert ["external data"] == [decision.what for decision in note.decisions]
     onnx.checker.check_model(str(path))
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import torch
     from lading.passes.model_state import ModelState, Slot
 
+ANSWERS = ("onnx-export", "compiling", "exporting", "tracing")
+"""The questions of libraries whether an export is under way: what `torch.onnx`, `torch.compiler` (twice) and
+`torch.jit` are asked."""
+
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -63,6 +67,7 @@ class Arguments:
         ranges: what the user promises about sizes, by axis name.
         relaxed_axes: names of dynamic axes that the model may fix without that being an error (`Dim.AUTO`).
         state_outputs: names of the buffers whose values after a run follow the model's outputs.
+        answers: which questions whether an export is under way the model gets a yes to.
         bake_branches: whether capture may take the example's way where the model's Python asks for values.
         program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
         tolerant: whether names and axes that belong to nothing are left out with a warning, and not refused.
@@ -82,6 +87,7 @@ class Arguments:
     ranges: Mapping[str, AxisRange] = attrs.field(factory=dict)
     relaxed_axes: frozenset[str] = frozenset()
     state_outputs: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ANSWERS[:3]
     bake_branches: bool = False
     program: Any = None
     tolerant: bool = False

@@ -13,7 +13,7 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -204,17 +204,30 @@ def takes_composites_apart() -> bool:
 # ---- flags that libraries ask for ------------------------------------------------------------------------------------
 
 
+def _truth() -> bool:
+    return True
+
+
 @contextlib.contextmanager
-def announced_export() -> Iterator[None]:
-    """Let `torch.onnx.is_in_onnx_export`, `torch.compiler.is_compiling` and `is_exporting` answer yes for a while."""
+def announced_export(answers: Container[str] = ("onnx-export", "compiling", "exporting")) -> Iterator[None]:
+    """Let the questions of libraries whether an export is under way be answered with yes for a while.
+
+    Args:
+        answers: which of them: "onnx-export" is `torch.onnx.is_in_onnx_export`, "compiling" and "exporting" are
+            `torch.compiler.is_compiling` and `is_exporting`, "tracing" is `torch.jit.is_tracing`.
+    """
     before = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
-    torch.compiler._is_compiling_flag = True
-    torch.compiler._is_exporting_flag = True
+    is_tracing = torch.jit.is_tracing
+    torch.compiler._is_compiling_flag |= "compiling" in answers
+    torch.compiler._is_exporting_flag |= "exporting" in answers
+    if "tracing" in answers:
+        torch.jit.is_tracing = _truth
     try:
-        with announced_onnx_export():
+        with announced_onnx_export() if "onnx-export" in answers else contextlib.nullcontext():
             yield
     finally:
         torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = before
+        torch.jit.is_tracing = is_tracing
 
 
 @contextlib.contextmanager

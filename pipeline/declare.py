@@ -138,7 +138,7 @@ def option(
 ) -> T:
     """A field of a pass: an option with its default and a sentence of help.
 
-    `choices` lists the values allowed, `at_least` and `at_most` bound a number; None, where the default or the type
+    `choices` lists the values allowed (those of each member, if the option is a tuple), `at_least` and `at_most` bound a number; None, where the default or the type
     allows it, passes both.  An option with `in_recipe=False` is set from Python only (a tensor, say): it takes no
     part in the text and the hash of a recipe.
 
@@ -156,8 +156,10 @@ def _validate(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
     declared: OptionDeclaration = field.metadata[OPTION_METADATA]
     if value is None:
         return
-    if declared.choices is not None and value not in declared.choices:
-        raise ValueError(f"{field.name} must be one of {', '.join(map(str, declared.choices))}, not {value!r}")
+    if declared.choices is not None:
+        unknown = [item for item in (value if isinstance(value, tuple) else (value,)) if item not in declared.choices]
+        if unknown:
+            raise ValueError(f"{field.name} must be one of {', '.join(map(str, declared.choices))}, not {unknown[0]!r}")
     if declared.at_least is not None and value < declared.at_least:
         raise ValueError(f"{field.name} must be at least {declared.at_least}, not {value!r}")
     if declared.at_most is not None and value > declared.at_most:

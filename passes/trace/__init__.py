@@ -31,6 +31,10 @@ class Trace:
     recorded again at sizes that turn it. One program on both sides means that the decision has no effect; two become
     one graph with an If; where they cannot, the decision limits the sizes for which the file is right.
 
+    Libraries ask whether an export is under way, and take another path if so: `torch.onnx.is_in_onnx_export`,
+    `torch.compiler.is_compiling`, `is_exporting`, `torch.jit.is_tracing`. `answers` says which of them get a yes
+    ("onnx-export", "compiling", "exporting", "tracing") while the model runs.
+
     With `buffer_outputs`, what the model writes to its buffers (the running statistics of a BatchNorm in training)
     follows the model's outputs, as `1.running_mean.updated`; otherwise it is left out, and that is on record.
     """
@@ -38,6 +42,12 @@ class Trace:
     strategy: str = option("auto", help="How the model is captured.", choices=NAMES)
     buffer_outputs: bool = option(
         False, help="Give what the model writes to its buffers (running statistics) as outputs, after the model's own."
+    )
+
+    answers: tuple[str, ...] = option(
+        ("onnx-export", "compiling", "exporting"),
+        help="Which questions of libraries, whether an export is under way, are answered with yes.",
+        choices=("onnx-export", "compiling", "exporting", "tracing"),
     )
 
     bake_branches: bool = option(
@@ -59,9 +69,7 @@ class Trace:
         from lading.passes.trace.capture import Guard
         from lading.passes.trace.weight_names import name_weights
 
-        arguments = work.need(Fact.ARGUMENTS)
-        if self.bake_branches:
-            arguments = attrs.evolve(arguments, bake_branches=True)
+        arguments = attrs.evolve(work.need(Fact.ARGUMENTS), answers=self.answers, bake_branches=self.bake_branches)
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
         # Names for weights are given below, to what the graph uses in the end.
         unnamed = attrs.evolve(arguments, parameter_names=())
@@ -89,6 +97,7 @@ class Trace:
             note.warned("a name or an axis that belongs to nothing is left out", what=f"the names {', '.join(surplus)}")
         work.provide(Fact.GRAPH, capture)
         note.count("nodes", len(work.model.graph))
+        note.decided("answered with yes", "libraries ask whether an export is under way", questions=list(self.answers))
         _report(capture, note, state_is_output=self.buffer_outputs)
 
 

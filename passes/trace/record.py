@@ -161,7 +161,7 @@ class Run:
         args, kwargs = self.arguments.call(tensors)
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.no_grad())
-            stack.enter_context(torch_private.announced_export())
+            stack.enter_context(torch_private.announced_export(self.arguments.answers))
             stack.enter_context(torch_private.unasked_masks())
             stack.enter_context(torch_private.answered_causality())
             stack.enter_context(torch_private.unchecked_packed_states())

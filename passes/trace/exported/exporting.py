@@ -105,9 +105,11 @@ def exported_program(arguments: Arguments) -> Made:
     attempts.append(("non-strict", lambda: _export(arguments, tensors)))
     attempts.append(("strict", lambda: _export_strict(arguments, tensors)))
     failures: list[tuple[str, Exception]] = []
+    # torch.export sets the flags of torch.compiler itself.
+    answers = set(arguments.answers) & {"onnx-export", "tracing"}
     for how, attempt in attempts:
         try:
-            with preserved(model) as state, torch.no_grad(), _quiet(), torch_private.announced_onnx_export():
+            with preserved(model) as state, torch.no_grad(), _quiet(), torch_private.announced_export(answers):
                 state.set_mode(arguments.mode)
                 return attempt()
         except Exception as error:

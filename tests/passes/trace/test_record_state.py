@@ -10,6 +10,8 @@ import torch
 from lading.pipeline.errors import CaptureError
 from torch import nn
 
+import lading
+
 
 class Stateful(nn.Module):
     """Does about everything to itself that a forward can do, and fails on request."""
@@ -111,21 +113,48 @@ def test_global_hooks_are_gone(attempt):
     assert (0, 0) == (len(hooks._global_forward_pre_hooks), len(hooks._global_forward_hooks))
 
 
-def test_libraries_are_told_that_an_export_runs(captured):
-    asked = []
+QUESTIONS = {
+    "onnx-export": lambda: torch.onnx.is_in_onnx_export(),
+    "compiling": lambda: torch.compiler.is_compiling(),
+    "exporting": lambda: torch.compiler.is_exporting(),
+    "tracing": lambda: torch.jit.is_tracing(),
+}
+
+
+def answers() -> set[str]:
+    return {name for name, question in QUESTIONS.items() if question()}
+
+
+@pytest.mark.parametrize(
+    "asked_for", [("onnx-export", "compiling", "exporting"), ("tracing",), (), tuple(QUESTIONS)], ids=str
+)
+@pytest.mark.parametrize("strategy", ["record", "export"])
+def test_libraries_get_the_answers_that_the_option_says(asked_for, strategy):
+    found = []
 
     def model(x):
-        asked.append((torch.onnx.is_in_onnx_export(), torch.compiler.is_compiling(), torch.compiler.is_exporting()))
+        found.append(answers())
         return x + 1
 
-    captured(model, torch.randn(2))
-    assert [(True, True, True)] == asked
+    exported = lading.export(model, torch.randn(2), overrides={"trace.answers": asked_for, "trace.strategy": strategy})
+    # torch.export says by itself that it compiles and exports.
+    own = set() if strategy == "record" else {"compiling", "exporting"}
+    assert {*asked_for} | own == found[-1] | own
+    decisions = [decision for event in exported.events for decision in event.get("decisions") or ()]
+    told = [decision["details"] for decision in decisions if decision["what"] == "answered with yes"]
+    assert [{"questions": list(asked_for)}] == told
 
 
 def test_flags_of_an_export_are_put_back(attempt):
+    before = torch.jit.is_tracing
     attempt()
-    after = (torch.onnx.is_in_onnx_export(), torch.compiler.is_compiling(), torch.compiler.is_exporting())
-    assert (False, False, False) == after
+    assert set() == answers()
+    assert before is torch.jit.is_tracing
+
+
+def test_an_answer_that_there_is_not():
+    with pytest.raises(lading.RecipeError, match="answers must be one of .*, not 'scripting'"):
+        lading.export(lambda x: x, torch.randn(2), settings=["trace.answers=['tracing', 'scripting']"])
 
 
 def test_ordinary_torch_works_after_a_failure(captured):

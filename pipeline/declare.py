@@ -138,9 +138,9 @@ def option(
 ) -> T:
     """A field of a pass: an option with its default and a sentence of help.
 
-    `choices` lists the values allowed (those of each member, if the option is a tuple), `at_least` and `at_most` bound a number; None, where the default or the type
-    allows it, passes both.  An option with `in_recipe=False` is set from Python only (a tensor, say): it takes no
-    part in the text and the hash of a recipe.
+    `choices` lists the values allowed (for each member, if the option is a tuple), `at_least` and `at_most` bound a
+    number; None, where the default or the type allows it, passes both.  An option with `in_recipe=False` is set from
+    Python only (a tensor, say): it takes no part in the text and the hash of a recipe.
 
     Raises, from the class when an option is out of its limits:
         ValueError: with the limits in the message.

@@ -114,7 +114,7 @@ def _graph_into(proto: onnx.GraphProto, graph: ir.Graph) -> None:
         stored[value.name] = value
     try:
         for node in graph:
-            ir.serde.serialize_node_into(proto.node.add(), node)
+            _node_into(proto.node.add(), node)
             for output in node.outputs:
                 if output.name and output.type is not None:
                     ir.serde.serialize_value_into(proto.value_info.add(), output)
@@ -128,6 +128,22 @@ def _graph_into(proto: onnx.GraphProto, graph: ir.Graph) -> None:
     finally:
         for value in unnamed:
             value.name = None
+
+
+def _node_into(proto: onnx.NodeProto, node: ir.Node) -> None:
+    import onnx_ir as ir
+
+    # An argument of the ATen dialect that is None: an attribute without a type, which onnx_ir reads and does not write.
+    absent = [attribute for attribute in node.attributes.values() if attribute.type == ir.AttributeType.UNDEFINED]
+    for attribute in absent:
+        del node.attributes[attribute.name]
+    try:
+        ir.serde.serialize_node_into(proto, node)
+    finally:
+        for attribute in absent:
+            node.attributes.add(attribute)
+    for attribute in absent:
+        proto.attribute.add(name=attribute.name)
 
 
 def _loose_constants(graph: ir.Graph) -> Iterator[ir.Value]:

@@ -122,15 +122,17 @@ def serve(
             call.request,
             verbose=call.verbose,
             log=log,
-            reproducer=None if log is None else log.with_suffix(".failed"),
             on_event=strategy,
         )
-    except LadingError as error:
+    except BaseException as error:
+        what = error.what if isinstance(error, LadingError) else f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - begun
         takeover.add(
-            attrs.evolve(taken, status="failed", opset=None, capture=strategy.name, seconds=seconds, error=error.what)
+            attrs.evolve(taken, status="failed", opset=None, capture=strategy.name, seconds=seconds, error=what)
         )
-        raise _for_callers_of_torch(error)  # noqa: B904 - it is the same error
+        if isinstance(error, LadingError):
+            _show_as_torchs(error)
+        raise
     program = Program.of(exported)
     checked = program.verification
     takeover.add(
@@ -255,11 +257,10 @@ def _free_path(folder: Path, call: Call) -> Path:
             return path
 
 
-def _for_callers_of_torch(error: LadingError) -> LadingError:
-    """Return the error, now also of the class that callers of PyTorch's exporter may be waiting for."""
+def _show_as_torchs(error: LadingError) -> None:
+    """Make the error one of the class, too, that callers of PyTorch's exporter may be waiting for."""
     import torch.onnx
 
     kind = type(error)
     if not isinstance(error, torch.onnx.OnnxExporterError):
         error.__class__ = type(kind.__name__, (kind, torch.onnx.OnnxExporterError), {"__module__": kind.__module__})
-    return error

@@ -123,3 +123,15 @@ def test_constants_of_the_dialect_are_kept_and_not_changed(tmp_path: Path) -> No
     model.graph.append(ir.Node("prim", "ListConstruct", [constant], name="list"))
     proto = kept(model, tmp_path)
     assert (["constant.0"], None) == (list(proto.graph.node[-1].input), constant.name)
+
+
+def test_arguments_of_the_dialect_that_are_none_are_kept(tmp_path: Path) -> None:
+    def give_none(self: Any, work: Work, note: Note) -> None:
+        assert work.model is not None
+        work.model.graph[0].attributes.add(ir.Attr("dim", ir.AttributeType.UNDEFINED, None))
+
+    none = fake("give-none", give_none, requires=(Fact.ONNX,), after=("drop-pair",))
+    late = fake("broken", break_half_way, requires=(Fact.ONNX,), after=("give-none",))
+    place, _ = reproduced(tmp_path, *STANDARD, none, late, text=TEXT + "[step.give-none]\n")
+    attribute = ir.load(place / "graph.onnx").graph[0].attributes["dim"]
+    assert (ir.AttributeType.UNDEFINED, None) == (attribute.type, attribute.value)

@@ -153,7 +153,7 @@ def test_flags_of_an_export_are_put_back(attempt):
 
 
 def test_an_answer_that_there_is_not():
-    with pytest.raises(lading.RecipeError, match="answers must be one of .*, not 'scripting'"):
+    with pytest.raises(lading.RecipeError, match=r"answers must be one of .*, not 'scripting'"):
         lading.export(lambda x: x, torch.randn(2), settings=["trace.answers=['tracing', 'scripting']"])
 
 

@@ -217,17 +217,18 @@ def announced_export(answers: Container[str] = ("onnx-export", "compiling", "exp
             `torch.compiler.is_compiling` and `is_exporting`, "tracing" is `torch.jit.is_tracing`.
     """
     before = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
-    is_tracing = torch.jit.is_tracing
+    jit: Any = torch.jit
+    is_tracing = jit.is_tracing
     torch.compiler._is_compiling_flag |= "compiling" in answers
     torch.compiler._is_exporting_flag |= "exporting" in answers
     if "tracing" in answers:
-        torch.jit.is_tracing = _truth
+        jit.is_tracing = _truth
     try:
         with announced_onnx_export() if "onnx-export" in answers else contextlib.nullcontext():
             yield
     finally:
         torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = before
-        torch.jit.is_tracing = is_tracing
+        jit.is_tracing = is_tracing
 
 
 @contextlib.contextmanager

@@ -93,6 +93,8 @@ def print_summary(console: Console, exported: Exported, seconds: float, log: str
             dtype = "?" if value.dtype is None else value.dtype.name.lower()
             table.add_row(kind, value.name, dtype, f"[{dims}]".replace("[", r"\["))
     console.print(table)
+    for limit in exported.limits:
+        console.print(f"[yellow]right for[/] {limit}", highlight=False)
     if exported.verification is not None:
         console.print(exported.verification.table())
     if exported.warnings:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
+    from .passes.size_limits import SizeLimit
+
 
 @attrs.define(kw_only=True, repr=False)
 class Exported:
@@ -83,6 +85,12 @@ class Exported:
         return {} if table is None else dict(table.by_name())
 
     @property
+    def limits(self) -> tuple[SizeLimit, ...]:
+        """The conditions on sizes of axes outside of which the file may be wrong, in the user's axis names."""
+        table = self.work.values.get(Fact.AXES)
+        return () if table is None else tuple(table.limits)
+
+    @property
     def verification(self) -> Any:
         """What the verify pass found, or None where it did not run."""
         return self.work.values.get(Fact.VERIFIED)
@@ -119,6 +127,7 @@ class Exported:
             "inputs": [_described(value) for value in graph.inputs],
             "outputs": [_described(value) for value in graph.outputs],
             "axes": {name: {str(axis): symbol for axis, symbol in axes.items()} for name, axes in self.axes.items()},
+            "limits": [limit.words for limit in self.limits],
             "warnings": self.warnings,
             "verification": None if self.verification is None else self.verification.to_dict(),
         }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..pipeline.note import Note
     from ..pipeline.work import Work
+    from .size_limits import SizeLimit
 
 
 @attrs.frozen
@@ -36,12 +38,13 @@ class Axes:
     """The value of `Fact.AXES`: for each input and output, the name of each of its dynamic axes.
 
     `inputs` and `outputs` map a value's name to {axis index: axis name}. `fixed` has the axes that were asked for, and
-    became constants with the user's consent.
+    became constants with the user's consent, `limits` the conditions on sizes outside of which the file may be wrong.
     """
 
     inputs: Mapping[str, Mapping[int, str]] = attrs.field(factory=dict)
     outputs: Mapping[str, Mapping[int, str]] = attrs.field(factory=dict)
     fixed: Sequence[FixedAxis] = ()
+    limits: Sequence[SizeLimit] = ()
 
     def by_name(self) -> dict[str, Mapping[int, str]]:
         """Return the dynamic axes of every input and output that has some."""
@@ -64,6 +67,10 @@ class DynamicAxes:
     size and the user's source line. With `on_fixed_axis = "warn"` it is a warning on record instead, and the file says
     the constant; so it is for an axis that was left to the capture (`Dim.AUTO`).
 
+    A decision on a size that could not be followed on both sides limits the sizes for which the file is right. Limits
+    stand in the table of axes and in the file's metadata, over the user's axis names; one that the caller has not
+    declared (by the range of a `Dim`) is a warning on record, or an error with `on_limit = "error"`.
+
     Outputs get the axis names that the user chose for them, in place of the expressions that capture found. One axis
     name on two different sizes is fine in ONNX; a name on an axis of an output that is a constant is a warning.
 
@@ -74,6 +81,12 @@ class DynamicAxes:
         "error",
         help="What to do when the model fixes an axis that was asked to be dynamic: error, or warn and go on.",
         choices=("error", "warn"),
+    )
+
+    on_limit: str = option(
+        "warn",
+        help="What to do when the file is right for some sizes only, and the caller has not said so: warn, or error.",
+        choices=("warn", "error"),
     )
 
     def run(self, work: Work, note: Note) -> None:
@@ -90,11 +103,31 @@ class DynamicAxes:
             inputs={value.name or "": _dynamic(value) for value in model.graph.inputs},
             outputs={value.name or "": _dynamic(value) for value in model.graph.outputs},
             fixed=fixed,
+            limits=self._limits(work, note),
         )
         for name, axes in table.by_name().items():
             shown = {str(axis): symbol for axis, symbol in axes.items()}
             note.decided("dynamic axes", "the file leaves them free", value=name, axes=shown)
         work.provide(Fact.AXES, table)
+
+    def _limits(self, work: Work, note: Note) -> tuple[SizeLimit, ...]:
+        capture = work.values.get(Fact.GRAPH)
+        guards = getattr(capture, "guards", ())
+        if not guards:
+            return ()
+        from .size_limits import METADATA_KEY, names_of, size_limits
+
+        # An axis that is a constant in the file says so itself.
+        fixed = {item.axis for item in getattr(capture, "specialisations", ())}
+        limits = size_limits(guard for guard in guards if not names_of(guard) or names_of(guard) - fixed)
+        undeclared = [limit for limit in limits if not limit.declared]
+        if undeclared and self.on_limit == "error":
+            raise _limited(undeclared)
+        for limit in undeclared:
+            note.warned("the file is right for some sizes only", limit=limit.words, source=limit.source)
+        if limits:
+            work.need_model().metadata_props[METADATA_KEY] = json.dumps([limit.words for limit in limits])
+        return limits
 
     def _check_inputs(
         self, graph: ir.Graph, asked: Sequence[Any], recorded: Sequence[Any], relaxed: frozenset[str], note: Note
@@ -134,6 +167,15 @@ class DynamicAxes:
                 why=item.why,
             )
         return tuple(fixed)
+
+
+def _limited(limits: Sequence[SizeLimit]) -> CaptureError:
+    lines = "\n  ".join(str(limit) for limit in limits)
+    return CaptureError(
+        f"the file would be right for some sizes only\n  {lines}",
+        where=limits[0].source or None,
+        hint="promise these sizes by the range of a Dim, change the model, or set dynamic-axes.on_limit to 'warn'",
+    )
 
 
 def _fixed_axes(fixed: Sequence[FixedAxis]) -> CaptureError:

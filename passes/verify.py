@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..pipeline.note import Note
     from ..pipeline.work import Work
-    from .verification.checking import Limit
+    from .trace.capture import Guard
     from .verification.report import Verification
 
 
@@ -42,6 +42,9 @@ class Verify:
     atol: float = option(1e-7, help="Accepted difference beside rtol, for outputs near zero.", at_least=0)
     samples: int = option(2, help="How many random inputs to try at the example's sizes.", at_least=0)
     sizes: bool = option(True, help="Also try every dynamic axis at other sizes.")
+    borders: int = option(
+        6, help="How many sizes on the other side of decisions that have no effect to try.", at_least=0
+    )
     seed: int = option(0, help="Seed of the random inputs.", at_least=0)
     runtime: str = option(
         "auto",
@@ -51,20 +54,23 @@ class Verify:
 
     def run(self, work: Work, note: Note) -> None:
         """Check, record, and raise if a check failed."""
+        from .size_limits import size_limits, telling_sizes
         from .verification.checking import Checker
         from .verification.comparison import Tolerance
 
+        arguments, guards = work.need(Fact.ARGUMENTS), _guards(work)
         with _on_disk(work) as path:
             verification = Checker(
                 path=path,
-                arguments=work.need(Fact.ARGUMENTS),
+                arguments=arguments,
                 tolerance=Tolerance(rtol=self.rtol, atol=self.atol),
                 runtime=self.runtime,
                 samples=self.samples,
                 sizes=self.sizes,
                 seed=self.seed,
                 weights=_weight_inputs(work),
-                limits=_limits(work),
+                limits=size_limits(guards),
+                telling=lambda sizes: telling_sizes(guards, sizes, arguments.ranges, self.borders),
             ).run()
         work.provide(Fact.VERIFIED, verification)
         _record(verification, note)
@@ -127,10 +133,5 @@ def _weight_inputs(work: Work) -> Mapping[str, torch.Tensor]:
     }
 
 
-def _limits(work: Work) -> tuple[Limit, ...]:
-    """Return the conditions on sizes that capture has stated."""
-    from .verification.limits import limit_of
-
-    guards = getattr(work.values.get(Fact.GRAPH), "guards", ())
-    found = [limit_of(guard.condition, guard.outcome, guard.source) for guard in guards if not guard.harmless]
-    return tuple(limit for limit in found if limit is not None)
+def _guards(work: Work) -> tuple[Guard, ...]:
+    return tuple(getattr(work.values.get(Fact.GRAPH), "guards", ()))

@@ -114,7 +114,7 @@ def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:
     for guard in capture.guards:
         if guard.declared:
             note.decided("range of sizes", "the user declares it", condition=guard.condition, source=guard.source)
-        elif guard.by_user:
+        elif guard.by_user and not guard.harmless:
             note.decided(
                 "size decided",
                 "the model's Python asked",

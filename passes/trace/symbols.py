@@ -106,6 +106,15 @@ class _Printer(StrPrinter):  # type: ignore[misc]
     def _print_ToFloat(self, expr: sympy.Expr) -> str:
         return self._print(expr.args[0])
 
+    def _print_Or(self, expr: Any) -> str:
+        return " or ".join(sorted(self._atom(part) for part in expr.args))
+
+    def _print_And(self, expr: Any) -> str:
+        return " and ".join(sorted(self._atom(part) for part in expr.args))
+
+    def _print_Not(self, expr: Any) -> str:
+        return f"not {self._atom(expr.args[0])}"
+
     def _print_Relational(self, expr: Any) -> str:
         left, right = self._print(expr.lhs), self._print(expr.rhs)
         return f"{left} {'==' if expr.rel_op == '==' else expr.rel_op} {right}"

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -20,15 +20,11 @@ if TYPE_CHECKING:
     from ..arguments import Arguments
 
 
-@attrs.frozen
-class Limit:
-    """A condition on the sizes of axes that the file relies on, as capture stated it.
+class Limit(Protocol):
+    """A condition on the sizes of axes that the file relies on; as text, it has the user's line."""
 
-    `holds` says whether sizes fulfil it; `text` is the condition with the user's line.
-    """
-
-    text: str
-    holds: Callable[[Mapping[str, int]], bool]
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether sizes fulfil it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +42,7 @@ class Checker:
         weights: tensors to feed where the file takes weights as inputs, by input name; names of the model's
             `state_dict` are known without.
         limits: conditions on sizes outside of which the file need not be right.
+        telling: gives further sizes to try, with the reason, for those of the example.
     """
 
     path: str
@@ -57,6 +54,7 @@ class Checker:
     seed: int = 0
     weights: Mapping[str, torch.Tensor] = attrs.field(factory=dict)
     limits: tuple[Limit, ...] = ()
+    telling: Callable[[Mapping[str, int]], Sequence[tuple[str, Mapping[str, int]]]] | None = None
 
     def run(self) -> Verification:
         """Run all checks; what goes wrong in one is its result, not an exception."""
@@ -108,6 +106,8 @@ class Checker:
                 agreed[axis] = (fresh or sizes)[-1]
         if len(agreed) > 1:
             yield drawn(f"all axes: {_listed(agreed)}", {**standing, **agreed})
+        for reason, others in self.telling(standing) if self.telling is not None else ():
+            yield drawn(f"{_listed(others)}: {reason}", others)
 
     def _axis_checks(
         self, axis: str, size: int, standing: Mapping[str, int], drawn: Callable[[str, Mapping[str, int]], Check]
@@ -190,7 +190,7 @@ class Checker:
         """Return why a difference does not count: the sizes are outside of the stated limits, or eager is random."""
         for limit in self.limits:
             if not limit.holds(sizes):
-                return f"outside of the stated limit {limit.text}"
+                return f"outside of the stated limit {limit}"
         again = self._eager(tensors, self.seed + 1)
         loosest = Tolerance(rtol=self.tolerance.rtol, atol=self.tolerance.atol)
         for a, b in itertools.zip_longest(expected, again):

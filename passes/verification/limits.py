@@ -9,8 +9,6 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checking import Limit
-
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -38,29 +36,26 @@ _CALLED: dict[str, Callable[..., Any]] = {
 }
 
 
-def limit_of(condition: str, outcome: bool | int | float, source: str) -> Limit | None:
-    """Return the limit that a decision on sizes puts on them, or None if its words cannot be evaluated.
+def keeping_test(condition: str) -> Callable[[Mapping[str, int]], bool] | None:
+    """Return the test whether sizes keep a condition, or None if its words cannot be evaluated.
 
     Args:
         condition: an expression over axis names, such as "(width % 8) == 0", in Python's grammar.
-        outcome: what the expression came to for the example; the file relies on it.
-        source: the user's line that asked.
     """
     try:
         tree = ast.parse(condition, mode="eval").body
         _check(tree)
     except (SyntaxError, _Unknown):
         return None
-    at = f" ({source})" if source else ""
 
     def holds(sizes: Mapping[str, int]) -> bool:
         try:
-            return bool(_value(tree, sizes) == outcome)
+            return bool(_value(tree, sizes))
         except (_Unknown, ArithmeticError):
             # A symbol that is no axis, or a division by a size of zero: nothing is known against these sizes.
             return True
 
-    return Limit(f"{condition} is {outcome}{at}", holds)
+    return holds
 
 
 class _Unknown(Exception):

@@ -85,11 +85,14 @@ class Explorer:
             elif same_program(way.recording, other.recording, self.names):
                 why = f"{asked.condition}: both sides are one program"
                 self.notes.append(("decision without effect", why, asked.source))
+                limits.append(attrs.evolve(asked, harmless=True))
             else:
                 here = self._settled(way, index + 1)
                 there = self._settled(other, other.capture.guards.index(turned) + 1)
-                joined = self._joined(asked, here, there) or _limited(here, asked)
-                return _limited(joined, *limits)
+                joined = self._joined(asked, here, there)
+                if joined is None:
+                    return _limited(here, *limits, asked)
+                return _limited(joined, *limits, attrs.evolve(asked, harmless=True))
         return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
 
     def _other_side(self, asked: Guard, path: Sequence[Guard], way: _Way, limits: list[Guard]) -> _Way | None:

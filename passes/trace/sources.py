@@ -15,6 +15,7 @@ from typing import Any
 import lading.passes
 import lading.pipeline
 import torch
+from lading.passes import torch_private
 from lading.pipeline.origin import NOWHERE, Origin
 
 _FRAME_LIMIT = 64
@@ -33,6 +34,8 @@ _SYMBOLIC = (
     os.path.join(_TORCH, "__init__.py"),
     os.path.join(_TORCH, "utils", "_sympy", ""),
     os.path.join(_TORCH, "_utils_internal.py"),
+    # What it puts in the place of PyTorch's functions asks for whoever calls them.
+    os.path.abspath(torch_private.__file__),
 )
 
 LAYERS = os.path.join(_TORCH, "nn", "modules", "")

@@ -156,6 +156,28 @@ def test_attention_that_is_causal_from_two_words_on_leaves_no_if(free):
     assert (0, []) == (exported.count("If"), exported.limits)
 
 
+@pytest.mark.parametrize("example", [1, 3])
+def test_attention_that_is_causal_from_two_words_on_is_causal_always(free, example):
+    def model(x):
+        return F.scaled_dot_product_attention(x, x, x, is_causal=x.shape[1] > 1)
+
+    exported = free(model, [torch.randn(2, example, 4)], LENGTH)
+    assert (0, []) == (exported.count("If"), exported.limits)
+    assert ["", "", ""] == [exported.differs(torch.randn(2, length, 4)) for length in (1, 2, 5)]
+
+
+def test_attention_to_a_past_that_is_causal_for_two_words_chooses_at_run_time(free):
+    def model(x, past):
+        keys = torch.cat([past, x], 1)
+        return F.scaled_dot_product_attention(x, keys, keys, is_causal=x.shape[1] > 1)
+
+    axes = {"x": {1: "new"}, "past": {1: "past"}}
+    exported = free(model, [torch.randn(2, 3, 4), torch.randn(2, 2, 4)], axes)
+    assert 1 == exported.count("If")
+    sizes = [(1, 4), (1, 1), (3, 2), (5, 1)]
+    assert ["", "", "", ""] == [exported.differs(torch.randn(2, n, 4), torch.randn(2, p, 4)) for n, p in sizes]
+
+
 def test_a_side_on_which_the_model_refuses_is_a_limit(free):
     def model(x):
         if x.shape[1] > 6:

@@ -20,6 +20,7 @@ from lading.passes.control_flow import BodyNames
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Capture, Guard
 from lading.passes.trace.sides.merging import Recording, Unmergeable, merged, same_program
+from lading.passes.trace.sides.single import agree_on_causality, axis_of_size_one
 from lading.passes.trace.sides.witnesses import has_two_sides, witnesses
 from lading.passes.trace.symbols import axis_symbol, text_of
 from lading.pipeline.errors import CaptureError, LadingError
@@ -79,6 +80,7 @@ class Explorer:
             if other is None:
                 continue
             turned = next((g for g in other.capture.guards if g.expression == asked.expression), None)
+            _agree(asked, way, other)
             if turned is None or turned.outcome == asked.outcome:
                 self._note(asked, "at other sizes the question is not asked again")
                 limits.append(asked)
@@ -168,6 +170,15 @@ class Explorer:
 
     def _note(self, asked: Guard, why: str) -> None:
         self.notes.append(("size decided for good", f"{asked.condition}: {why}", asked.source))
+
+
+def _agree(asked: Guard, way: _Way, other: _Way) -> None:
+    """Take differences out of the side on which an axis has size one that make none there."""
+    outcome = bool(asked.outcome)
+    for side, general, value in ((other, way, not outcome), (way, other, outcome)):
+        axis = axis_of_size_one(asked, value)
+        if axis is not None:
+            agree_on_causality(general.model, side.model, axis)
 
 
 def _limited(way: _Way, *limits: Guard) -> _Way:

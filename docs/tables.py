@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lading.passes import BUILTIN
-from lading.pipeline.audit import EVENTS, KEYS, VOLATILE
+from lading.pipeline.audit import EVENTS, KEYS, SCHEMA, VOLATILE
+from lading.pipeline.audit_schema import log_schema_text
 from lading.pipeline.facts import Fact
 from lading.pipeline.plan import make_plan
 from lading.pipeline.recipe import load_recipe, shipped_recipes
@@ -71,7 +72,12 @@ def recipes_page() -> str:
 
 def events_page() -> str:
     lines = ["# Audit events", "", NOTICE]
-    lines.append("Each event is one line of JSON with exactly the keys of this table, in this order.")
+    lines += [
+        f"This is schema {SCHEMA}. Each event is one line of JSON with exactly the keys of its table, in this order.",
+        "[audit-events.schema.json](audit-events.schema.json) is the same for programs, as JSON Schema;",
+        "`lading audit --schema` prints it. A change of keys, or of what stands under one, has a new number, which",
+        "`run.started` holds under `schema`; `lading audit` refuses a log of another number.",
+    ]
     for event, keys in EVENTS.items():
         lines += ["", f"## {event}", "", *table(("key", "meaning"), ((f"`{key}`", KEYS.get(key, "")) for key in keys))]
     volatile = ", ".join(f"`{key}`" for key in VOLATILE)
@@ -83,6 +89,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "passes.md": passes_page,
     "recipes.md": recipes_page,
     "audit-events.md": events_page,
+    "audit-events.schema.json": log_schema_text,
 }
 
 

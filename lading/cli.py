@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .commands.answers import stderr_console
 from .commands.audit import audit
+from .commands.explain import explain
 from .commands.export import export
 from .commands.passes import passes
 from .commands.plan import plan
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (export, plan, recipes, passes, audit, verify):
+for command in (export, plan, recipes, passes, audit, explain, verify):
     app.command()(command)
 app.command(context_settings=CONTEXT)(run)
 

@@ -11,7 +11,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from .pipeline.render import event_line
+from .pipeline.report.lines import event_line
 
 if TYPE_CHECKING:
     from .exported import Exported

@@ -250,7 +250,7 @@ def read_log(path: str | os.PathLike[str]) -> list[list[dict[str, Any]]]:
     A line that a killed process left half-written is passed over, as is the empty rest of it.
 
     Raises:
-        UsageError: the file cannot be read, or a line is no event of this log.
+        UsageError: the file cannot be read, a line is no event of the schema or does not follow from the one before.
     """
     try:
         lines = Path(path).read_bytes().split(b"\n")
@@ -260,23 +260,47 @@ def read_log(path: str | os.PathLike[str]) -> list[list[dict[str, Any]]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        where = f"{path}:{number}"
         try:
             event = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             torn = number == len(lines) or _begins_a_run(lines[number])
             if torn:
                 continue
-            raise UsageError(f"not a line of JSON: {error}", where=f"{path}:{number}") from error
-        if not isinstance(event, dict) or event.get("event") not in EVENTS:
-            raise UsageError("not an event of an audit log", where=f"{path}:{number}", hint="a file written with --log")
+            raise UsageError(f"not a line of JSON: {error}", where=where) from error
+        _check(event, runs, where)
         if event["event"] == "run.started":
             runs.append([])
-        elif not runs:
-            raise UsageError("the log does not begin with run.started", where=f"{path}:{number}")
         runs[-1].append(event)
     if not runs:
         raise UsageError("the audit log is empty", where=str(path))
     return runs
+
+
+def _check(event: Any, runs: list[list[dict[str, Any]]], where: str) -> None:
+    """Raise UsageError unless `event` is whole and is what follows the last event of the last run."""
+    from .audit_schema import fault_in
+
+    name = event.get("event") if isinstance(event, dict) else None
+    if not isinstance(name, str) or name not in EVENTS:
+        raise UsageError("not an event of an audit log", where=where, hint="a file written with --log")
+    if name == "run.started":
+        schema = event.get("schema")
+        if schema != SCHEMA:
+            newer = isinstance(schema, int) and schema > SCHEMA
+            hint = "the lading that wrote it, or a newer one" if newer else "write the log again"
+            raise UsageError(f"the log has schema {schema}, and this lading reads {SCHEMA}", where=where, hint=hint)
+    elif not runs:
+        raise UsageError("the log does not begin with run.started", where=where)
+    fault = fault_in(event)
+    if fault is not None:
+        raise UsageError(f"not an event of an audit log: {fault}", where=where, hint="lading audit --schema says more")
+    expected = 0 if name == "run.started" else len(runs[-1])
+    if event["seq"] != expected:
+        what = "lines are missing, or two runs wrote to the file at once"
+        raise UsageError(f"event {event['seq']} stands where event {expected} should: {what}", where=where)
+    if name != "run.started" and runs[-1][-1]["event"] == "run.finished":
+        raise UsageError(f"{name} after the run has finished", where=where)
 
 
 def without_volatile(events: Iterable[Event]) -> list[dict[str, Any]]:

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans, recipes and audit records for reading: text, Mermaid, plain data, and tables.
-
-Text is ASCII.  `rich` is imported only where a table of it is asked for.
-"""
+"""Plans, recipes and passes for reading: text, Mermaid and plain data.  Text is ASCII."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .declare import OPTION_METADATA
@@ -14,12 +10,8 @@ from .plain import to_plain, toml_value
 from .structure import NONE_TEXT, describe, option_types
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from .plan import Edge, Plan, PlanNode
     from .resolve import ResolvedRecipe
-
-Event = Mapping[str, Any]
 
 
 def plan_text(plan: Plan) -> str:
@@ -158,131 +150,6 @@ def option_rows(pass_class: Any) -> list[dict[str, str]]:
         help_text = "" if declared is None else declared.help
         rows.append({"name": field.name, "type": words, "default": shown, "help": help_text})
     return rows
-
-
-def event_line(event: Event) -> str | None:
-    """One event as one line for a terminal or a plain log, or None for those that only the log needs."""
-    kind = event["event"]
-    if kind == "run.started":
-        opset = event["target"]["opset"]
-        return f"recipe {event['recipe']} ({event['recipe_hash'][:12]}), opset {opset}, {event['steps']} steps"
-    if kind == "pass.skipped":
-        return f"{'':>8}  {event['step']:<22} skipped: {event['reason']}"
-    if kind in ("pass.applied", "pass.unchanged", "pass.failed"):
-        return f"{_milliseconds(event['ms']):>8}  {_visit(event):<22} {_what_happened(event)}"
-    if kind == "group.finished":
-        ending = "stable" if event["stable"] else "rounds used up, not stable"
-        return f"{_milliseconds(event['ms']):>8}  {event['group']:<22} {_plural(event['rounds'], 'round')}, {ending}"
-    if kind == "run.finished":
-        endings = {"done": "done", "failed": f"failed in {event['failed_step']}", "interrupted": "interrupted"}
-        counts = f"{_plural(event['nodes'], 'node')}, {_plural(event['warned'], 'warning')}"
-        return f"{_milliseconds(event['ms']):>8}  {endings[event['status']]}: {counts}"
-    return None
-
-
-def audit_rows(events: Iterable[Event]) -> list[dict[str, str]]:
-    """The runs of steps in a log, one row each: step, outcome, nodes, change, notes, time."""
-    rows = []
-    for event in events:
-        kind = event["event"]
-        if kind == "pass.skipped":
-            outcome, nodes, change, notes, spent = "skipped", "", "", event["reason"], ""
-        elif kind in ("pass.applied", "pass.unchanged", "pass.failed"):
-            outcome, nodes = kind.removeprefix("pass."), _arrow(event["delta"]["nodes"])
-            change, notes = operator_changes(event["delta"]), notes_text(event)
-            spent = _milliseconds(event["ms"])
-        else:
-            continue
-        row = {"step": _visit(event), "outcome": outcome, "nodes": nodes, "change": change}
-        rows.append({**row, "notes": notes, "time": spent})
-    return rows
-
-
-def audit_text(events: Sequence[Event]) -> str:
-    """The audit table as plain text, for a stream that is no terminal."""
-    rows = audit_rows(events)
-    columns = ("step", "outcome", "nodes", "time")
-    width = {key: max([len(key), *(len(row[key]) for row in rows)]) for key in columns}
-    lines = [line for event in events if event["event"] == "run.started" and (line := event_line(event))]
-    lines.append("  ".join(f"{key:<{width[key]}}" for key in columns) + "  change; notes")
-    for row in rows:
-        detail = "; ".join(part for part in (row["change"], row["notes"]) if part)
-        lines.append("  ".join(f"{row[key]:<{width[key]}}" for key in columns) + f"  {detail}".rstrip())
-    lines += [line for event in events if event["event"] == "run.finished" and (line := event_line(event))]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def audit_table(events: Sequence[Event]) -> Table:
-    """The audit table for a terminal, as a rich Table."""
-    from rich.table import Table
-    from rich.text import Text
-
-    styles = {"applied": "green", "unchanged": "dim", "skipped": "yellow", "failed": "bold red"}
-    titles = [event_line(event) for event in events if event["event"] == "run.started"]
-    endings = [event_line(event) for event in events if event["event"] == "run.finished"]
-    # Text and not markup: a spec may hold brackets.
-    table = Table(
-        title=Text(titles[0]) if titles and titles[0] else None,
-        caption=Text((endings[0] or "").strip()) if endings else Text("the log ends before the run did"),
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("step", no_wrap=True)
-    table.add_column("outcome")
-    table.add_column("nodes", justify="right", no_wrap=True)
-    table.add_column("change", overflow="fold")
-    table.add_column("notes", overflow="fold")
-    table.add_column("time", justify="right", no_wrap=True)
-    for row in audit_rows(events):
-        style = styles[row["outcome"]]
-        cells = [Text(row[key]) for key in ("step", "outcome", "nodes", "change", "notes", "time")]
-        cells[1].stylize(style)
-        table.add_row(*cells, style="dim" if row["outcome"] in ("unchanged", "skipped") else None)
-    return table
-
-
-def operator_changes(change: Mapping[str, Any], shown: int = 6) -> str:
-    """The change in operator counts, largest first: `Relu +12, aten::relu -12`, and how many more there are."""
-    pairs = [(name, after - before) for name, (before, after) in change["operators"].items()]
-    pairs.sort(key=lambda pair: (-abs(pair[1]), pair[0]))
-    parts = [f"{name} {difference:+d}" for name, difference in pairs[:shown]]
-    if len(pairs) > shown:
-        parts.append(f"{len(pairs) - shown} more")
-    return ", ".join(parts)
-
-
-def notes_text(event: Event) -> str:
-    """What the note pad of a pass says, in one line."""
-    parts = [f"{name} {count}" for name, count in event["counts"].items()]
-    declined = sum(entry["count"] for entry in event["declined"].values())
-    for count, word in ((declined, "declined"), (len(event["decisions"]), "decided")):
-        if count:
-            parts.append(f"{word} {count}")
-    parts += [f"warning: {warning['message']}" for warning in event["warnings"]]
-    if event["event"] == "pass.failed":
-        parts.append(f"{event['error']['type']}: {event['error']['message']}")
-    return ", ".join(parts)
-
-
-def _what_happened(event: Event) -> str:
-    change = operator_changes(event["delta"], shown=3)
-    nodes = event["delta"]["nodes"]
-    count = f"{_arrow(nodes)} nodes" if nodes[0] != nodes[1] else ""
-    parts = [part for part in (count, change, notes_text(event)) if part]
-    outcome = event["event"].removeprefix("pass.")
-    return f"{outcome}: {'; '.join(parts)}" if parts else outcome
-
-
-def _visit(event: Event) -> str:
-    return event["step"] if event["group"] is None else f"{event['group']}/{event['step']} #{event['round']}"
-
-
-def _arrow(pair: Sequence[int]) -> str:
-    return f"{pair[0]} -> {pair[1]}" if pair[0] != pair[1] else str(pair[1])
-
-
-def _milliseconds(ms: float) -> str:
-    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.1f} ms"
 
 
 def _plural(count: int, word: str) -> str:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lading audit``: what each pass of a run changed."""
+"""``lading audit``: what each pass of a run changed, what became of a node, and how two runs differ."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,26 +13,90 @@ from rich.console import Console
 from ..pipeline.errors import UsageError
 from .answers import AsFormat, Format, say, say_json
 
+if TYPE_CHECKING:
+    from ..pipeline.report.runs import Run
+
 
 def audit(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="A log that lading export --log wrote.")],
-    run: Annotated[int, typer.Option(help="Which run of the log, from the last: -1, -2, ...")] = -1,
+    log: Annotated[Path | None, typer.Argument(metavar="LOG", help="A log that lading export --log wrote.")] = None,
+    run: Annotated[int, typer.Option(help="Which run of the log: 0 is the first, -1 the last.")] = -1,
+    node: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Tell the story of one node: its name in the file, or #NUMBER.")
+    ] = None,
+    op: Annotated[
+        str | None, typer.Option(metavar="OPERATOR", help="Which passes made and removed nodes of this operator.")
+    ] = None,
+    declined: Annotated[bool, typer.Option("--declined", help="What passes chose not to do, and why.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a line of a log.")] = False,
     format: AsFormat = Format.text,
 ) -> None:
     """Show what each pass of a run changed."""
-    from ..pipeline.audit import read_log
-    from ..pipeline.render import audit_table, audit_text
+    from ..pipeline.report.runs import Run
 
-    runs = read_log(log)
-    if not runs:
-        raise UsageError(f"{log} holds no run", hint="lading export ... --log FILE writes one")
-    try:
-        events = runs[run]
-    except IndexError as error:
-        raise UsageError(f"{log} holds {len(runs)} runs, not run {run}", hint="--run -1 is the last") from error
-    if format is Format.json:
-        say_json(events)
-    elif sys.stdout.isatty():
-        Console().print(audit_table(events))
+    questions = (("--node", node), ("--op", op), ("--declined", declined), ("--schema", schema))
+    asked = [name for name, given in questions if given]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} are two questions", hint="ask them one after the other")
+    if schema:
+        from ..pipeline.audit_schema import log_schema_text
+
+        say(log_schema_text())
+        return
+    if log is None:
+        raise UsageError("which log?", hint="lading audit LOG, with a LOG that lading export --log wrote")
+    found = Run.from_log(log, run)
+    as_json = format is Format.json
+    if node is not None:
+        _story(found, node, as_json)
+    elif op is not None:
+        _operator(found, op, as_json)
+    elif declined:
+        _declined(found, as_json)
     else:
-        say(audit_text(events))
+        _tree(found, as_json)
+
+
+def _tree(run: Run, as_json: bool) -> None:
+    from ..pipeline.report.tree import tree_table, tree_text
+
+    if as_json:
+        say_json(run.events)
+    elif sys.stdout.isatty():
+        console = Console()
+        console.print(tree_table(run, console.width))
+    else:
+        say(tree_text(run))
+
+
+def _story(run: Run, node: str, as_json: bool) -> None:
+    from ..pipeline.report.stories import Stories
+    from ..pipeline.report.text import story_data, story_text
+
+    stories = Stories.of(run)
+    life = stories.find(node)
+    if as_json:
+        say_json(story_data(stories, life))
+    else:
+        say(story_text(stories, life))
+
+
+def _operator(run: Run, operator: str, as_json: bool) -> None:
+    from ..pipeline.report.text import operator_text
+    from ..pipeline.report.views import operator_history
+
+    history = operator_history(run, operator)
+    if as_json:
+        say_json(history.to_dict())
+    else:
+        say(operator_text(history))
+
+
+def _declined(run: Run, as_json: bool) -> None:
+    from ..pipeline.report.text import refusals_text
+    from ..pipeline.report.views import refusals
+
+    found = refusals(run)
+    if as_json:
+        say_json([refusal.to_dict() for refusal in found])
+    else:
+        say(refusals_text(found))

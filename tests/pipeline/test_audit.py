@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
-from lading.pipeline.audit import EVENTS, KEYS, VOLATILE, AuditLog, JsonLines, read_log, without_volatile
+from lading.pipeline.audit import EVENTS, KEYS, SCHEMA, VOLATILE, AuditLog, JsonLines, read_log, without_volatile
 from lading.pipeline.errors import InternalError, UsageError
 
 SKIPPED = {
@@ -20,8 +20,33 @@ SKIPPED = {
     "index": None,
     "reason": "not enabled",
 }
-FINISHED: dict[str, Any] = {key: 0 for key in EVENTS["run.finished"] if key not in ("event", "seq")}
-STARTED: dict[str, Any] = {key: 0 for key in EVENTS["run.started"] if key not in ("event", "seq")}
+STARTED: dict[str, Any] = {
+    "schema": SCHEMA,
+    "recipe": "inference",
+    "recipe_hash": "4db0",
+    "target": {"opset": 18, "custom_opsets": {}},
+    "steps": 0,
+    "model": {},
+    "versions": {"python": "3.12.1"},
+    "resolved": {"recipe": {}, "target": {}, "step": {}},
+    "sources": {},
+    "plan": [],
+    "time": "2026-01-01T00:00:00+00:00",
+}
+FINISHED: dict[str, Any] = {
+    "status": "done",
+    "failed_step": None,
+    **dict.fromkeys(("applied", "unchanged", "skipped", "warned", "nodes"), 0),
+    "final": "",
+    "ms": 1.5,
+    "cpu_ms": 1,
+    "peak_mb": None,
+}
+STARTED_LINE = json.dumps({"event": "run.started", "seq": 0, **STARTED}) + "\n"
+
+
+def line(event: str, **values: Any) -> str:
+    return json.dumps({"event": event, **values}) + "\n"
 
 
 def test_every_key_of_every_event_is_documented() -> None:
@@ -126,7 +151,19 @@ def test_a_torn_line_harms_neither_its_run_nor_the_next(tmp_path: Path) -> None:
         ("hello\n{}\n", "not a line of JSON"),
         ('{"event": "other"}\n', "not an event of an audit log"),
         ("[1]\n", "not an event of an audit log"),
+        ('{"event": ["run.started"]}\n', "not an event of an audit log"),
         ('{"event": "pass.started", "seq": 3}\n', "does not begin with run.started"),
+        (STARTED_LINE.replace(f'"schema": {SCHEMA}', '"schema": 1'), "the log has schema 1"),
+        (STARTED_LINE.replace('"steps": 0', '"steps": "many"'), "'steps' is string, not integer"),
+        (STARTED_LINE.replace('"steps": 0', '"stops": 0'), "run.started has no 'steps'"),
+        (STARTED_LINE + line("pass.skipped", seq=1, **SKIPPED, more=1), "pass.skipped has no key 'more'"),
+        (STARTED_LINE + line("pass.skipped", seq=2, **SKIPPED), "event 2 stands where event 1 should"),
+        (STARTED_LINE + line("run.finished", seq=1, **FINISHED) * 2, "event 1 stands where event 2 should"),
+        (
+            STARTED_LINE + line("run.finished", seq=1, **FINISHED) + line("pass.skipped", seq=2, **SKIPPED),
+            "pass.skipped after the run has finished",
+        ),
+        ('{"event": ' + "[" * 100_000, "not a line of JSON"),
     ],
 )
 def test_what_is_no_log_is_refused(content: str, message: str, tmp_path: Path) -> None:
@@ -134,6 +171,14 @@ def test_what_is_no_log_is_refused(content: str, message: str, tmp_path: Path) -
     path.write_text(content)
     with pytest.raises(UsageError, match=message):
         read_log(path)
+
+
+def test_the_error_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(STARTED_LINE + "\n" + line("pass.skipped", seq=1, **{**SKIPPED, "reason": 3}))
+    with pytest.raises(UsageError) as caught:
+        read_log(path)
+    assert f"{path}:3" == caught.value.where
 
 
 def test_a_missing_log_is_refused(tmp_path: Path) -> None:

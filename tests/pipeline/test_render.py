@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 import pytest
 from lading.pipeline import render
 from lading.pipeline.errors import InternalError
-from lading.pipeline.facts import Fact
 from lading.pipeline.plan import Plan
 from lading.pipeline.recipe import load_recipe
+from lading.pipeline.report.lines import event_line
 from lading.pipeline.run import run_plan
 from lading.pipeline.work import Target, Work
-from support.fake_passes import STANDARD, Capture, fake, plan_of, registry_of, resolved_of
+from support.fake_passes import STANDARD, Capture, plan_of, registry_of, resolved_of
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXT = (
@@ -53,35 +52,13 @@ def test_a_plan_as_data_goes_through_json(plan: Plan, golden: Callable[[Path, st
     golden(GOLDEN / "render-plan.json", json.dumps(render.plan_data(plan), indent=2) + "\n")
 
 
-def test_an_audit_as_text(plan: Plan, golden: Callable[[Path, str], None]) -> None:
-    golden(GOLDEN / "render-audit.txt", render.audit_text(events_of(plan)))
-
-
 def test_events_as_lines(plan: Plan, golden: Callable[[Path, str], None]) -> None:
-    lines = [line for event in events_of(plan) if (line := render.event_line(event)) is not None]
+    lines = [line for event in events_of(plan) if (line := event_line(event)) is not None]
     golden(GOLDEN / "render-lines.txt", "\n".join(lines) + "\n")
 
 
 def test_a_pass_as_text(golden: Callable[[Path, str], None]) -> None:
     golden(GOLDEN / "render-pass.txt", render.pass_text(Capture))
-
-
-def test_the_table_shows_brackets_as_they_are(tmp_path: Path) -> None:
-    from rich.console import Console
-
-    def fail(self: Any, work: Work, note: Any) -> None:
-        raise ZeroDivisionError("[red]oh[/red]")
-
-    broken = fake("broken", fail, requires=(Fact.ONNX,))
-    plan = plan_of(tmp_path, "[step.capture]\n[step.broken]\n", registry_of(*STANDARD, broken))
-    console = Console(file=io.StringIO(), width=200)
-    console.print(render.audit_table(events_of(plan)))
-    assert "[red]oh[/red]" in console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_the_table_of_a_killed_run_says_so(plan: Plan) -> None:
-    table = render.audit_table(events_of(plan)[:-1])
-    assert "the log ends before the run did" == str(table.caption)
 
 
 def test_a_recipe_as_text_says_where_values_come_from(tmp_path: Path) -> None:
@@ -100,5 +77,5 @@ def test_a_recipe_as_text_can_be_loaded(tmp_path: Path) -> None:
 
 
 def test_text_is_ascii(plan: Plan) -> None:
-    text = render.plan_text(plan) + render.plan_mermaid(plan) + render.audit_text(events_of(plan))
+    text = render.plan_text(plan) + render.plan_mermaid(plan)
     assert text.isascii()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lading audit`` and ``lading explain`` on the log and the file of a real export."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import onnx
+import pytest
+from lading.pipeline.audit_schema import log_schema
+
+
+@pytest.fixture
+def exported(nets, lading):
+    """An export of ``nets.py:net`` with its log, in the working folder."""
+    settings = ("--set", "serialize.provenance=full")
+    assert 0 == lading("export", "nets.py:net", "-o", "net.onnx", "--log", "a.jsonl", "-q", *settings).code
+    return nets
+
+
+@pytest.mark.parametrize("level", ["nodes", "steps"])
+def test_a_real_log_fits_the_published_schema(level, nets, lading):
+    lading("export", "nets.py:net", "-o", "net.onnx", "--log", "a.jsonl", "-q", "--log-level", level)
+    lading("export", "nets.py:unsupported", "-o", "net.onnx", "--log", "a.jsonl", "-q", "--log-level", level)
+    validator = jsonschema.Draft202012Validator(log_schema())
+    for line in (nets / "a.jsonl").read_text().splitlines():
+        validator.validate(json.loads(line))
+
+
+def test_the_schema_is_printed(lading):
+    assert log_schema() == json.loads(lading("audit", "--schema").out)
+
+
+def test_the_tree_goes_to_stdout_as_plain_text(exported, lading):
+    out = lading("audit", "a.jsonl").out
+    assert out.isascii()
+    assert "lower" in out
+
+
+def test_a_node_has_its_story(exported, lading):
+    out = lading("audit", "a.jsonl", "--node", "Relu").out
+    assert "aten::relu" in out
+    assert "nets.py:" in out
+
+
+def test_a_story_as_json(exported, lading):
+    said = json.loads(lading("audit", "a.jsonl", "--node", "Relu", "--format", "json").out)
+    assert ["trace", "lower"] == [chapter["visit"] for chapter in said["story"]][:2]
+
+
+def test_an_operator_has_its_history(exported, lading):
+    said = json.loads(lading("audit", "a.jsonl", "--op", "Relu", "--format", "json").out)
+    assert [("lower", 1)] == [(step["visit"], step["made"]) for step in said["steps"]]
+
+
+def test_what_passes_declined_is_listed(exported, lading):
+    lading("export", "nets.py:net", "-o", "n.onnx", "--log", "b.jsonl", "-q", "--set", "fold-constants.size_limit=1")
+    said = json.loads(lading("audit", "b.jsonl", "--declined", "--format", "json").out)
+    assert all(entry["count"] >= 1 and entry["reason"] for entry in said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.jsonl", "--node", "x", "--op", "y"), "--node and --op are two questions"),
+        ((), "which log?"),
+        (("a.jsonl", "--run", "3"), "the log holds 1 run, and not run 3"),
+        (("a.jsonl", "--node", "Gone"), "no node of the file is called 'Gone'"),
+        (("missing.jsonl",), "audit log cannot be read"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_one_of_usage(arguments, message, exported, lading):
+    answer = lading("audit", *arguments)
+    assert 2 == answer.code
+    assert message in answer.err
+
+
+def test_a_log_cut_in_the_middle_names_the_running_pass(exported, lading):
+    lines = (exported / "a.jsonl").read_bytes().split(b"\n")
+    lower = next(number for number, line in enumerate(lines) if b'"pass.started"' in line and b'"lower"' in line)
+    (exported / "cut.jsonl").write_bytes(b"\n".join(lines[: lower + 1]) + b'\n{"event": "pass.app')
+    assert "while 'lower' was running" in lading("audit", "cut.jsonl").out
+
+
+def test_explain_tells_module_class_line_and_passes(exported, lading):
+    said = json.loads(lading("explain", "net.onnx", "Relu", "--format", "json").out)
+    assert ("", "Net", ["trace", "lower"]) == (said["module"], said["module_class"], said["passes"])
+    assert said["source"].endswith("nets.py:11")
+
+
+def test_explain_finds_a_node_by_its_value(exported, lading):
+    value = onnx.load("net.onnx").graph.node[0].output[0]
+    assert "Gemm" == json.loads(lading("explain", "net.onnx", value, "--format", "json").out)["operator"]
+
+
+@pytest.mark.parametrize(
+    ("level", "held", "missing"),
+    [
+        ("none", "holds nothing of where nodes come from", "module, class, source line and passes"),
+        ("light", "holds the module path and the passes", "the module's class and the source line"),
+        ("full", "holds the module path, class, source line", "lading audit LOG --node NAME"),
+    ],
+)
+def test_explain_says_what_the_level_gives_and_what_not(level, held, missing, nets, lading):
+    lading("export", "nets.py:net", "-o", "net.onnx", "-q", "--set", f"serialize.provenance={level}")
+    out = lading("explain", "net.onnx", "Gemm").out
+    assert held in out
+    assert missing in out
+
+
+def test_explain_on_a_file_of_somebody_else(nets, lading):
+    made = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { y = Abs(x) }'
+    )
+    onnx.save(made, "other.onnx")
+    out = lading("explain", "other.onnx", "y").out
+    assert "Abs  (without a name)" in out
+    assert "reads  x  an input of the model" in out
+
+
+@pytest.mark.parametrize(
+    ("file", "node", "message"),
+    [
+        ("missing.onnx", "x", "the file cannot be read"),
+        ("nets.py", "x", "the file is not an ONNX model"),
+        ("net.onnx", "Rellu", "no node of the file is called 'Rellu'"),
+        ("net.onnx", "", "nodes have a name that ends with ''"),
+    ],
+)
+def test_explain_says_what_is_wrong(file, node, message, exported, lading):
+    answer = lading("explain", file, node)
+    assert 2 == answer.code
+    assert message in answer.err

@@ -163,7 +163,7 @@ def test_a_torn_line_harms_neither_its_run_nor_the_next(tmp_path: Path) -> None:
             STARTED_LINE + line("run.finished", seq=1, **FINISHED) + line("pass.skipped", seq=2, **SKIPPED),
             "pass.skipped after the run has finished",
         ),
-        ('{"event": ' + "[" * 100_000, "not a line of JSON"),
+        (STARTED_LINE + '{"event": ' + "[" * 100_000 + "\n{}\n", "not a line of JSON"),
     ],
 )
 def test_what_is_no_log_is_refused(content: str, message: str, tmp_path: Path) -> None:

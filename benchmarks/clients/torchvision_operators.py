@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operators of torchvision's C++ library, declared in Python, for a PyTorch that its wheels were not built for.
 
-The wheels of torchvision on PyPI need PyTorch's build for GPUs. Beside the one for CPUs their library does not load; then
-neither does torchvision, nor what imports it. The kernels here are plain and slow, and serve eager alone: an exported
-file has operators of ONNX in their place.
+The wheels of torchvision on PyPI need PyTorch's build for GPUs. Beside that for CPUs their library does not load, and
+neither do torchvision and what imports it. The kernels here are plain and slow, and serve eager alone: an exported file
+has operators of ONNX in their place.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from .inexpressible import LEFT_BY_RECIPE, Inexpressible
 from .registry import Entry, find_lowering
 from .schemas import newest_opset
 from .session import Session
+from .symbolics import call_symbolic, goes_before
 
 WHY_LEFT = "lading.why_left"
 
@@ -172,12 +173,22 @@ def lower_node(
         raise Inexpressible(LEFT_BY_RECIPE)
     name = PREFIX + schema.qualified_name if touches_complex(node) else schema.qualified_name
     entry = find_lowering(name, schema.overload, session.opset)
+    symbolic = session.symbolics.get(name)
+    if symbolic is not None and goes_before(symbolic, name, entry):
+        entry = Entry(name, session.opset, symbolic)
+        if note is not None:
+            note.decided("lowered by a symbolic function", "others have registered it", node, function=entry.where)
+    else:
+        symbolic = None
     if entry is None:
         raise Inexpressible(f"it has no lowering at opset {session.opset}")
     nodes: list[ir.Node] = []
     op = Emitter(session, nodes, _described(node), origin_of(node), _lower_call)
     try:
-        returned = call_lowering(entry, op, bound)
+        if symbolic is not None:
+            returned = call_symbolic(op, symbolic, bound, session.opset)
+        else:
+            returned = call_lowering(entry, op, bound)
         results = list(returned) if isinstance(returned, (list, tuple)) else [returned]
         return nodes, _settled(op, node, schema, entry, results, nodes)
     except Inexpressible:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import onnx_ir as ir
 from .kernels import kernel_types
 from .registry import SPELLINGS, Entry
 from .schemas import OperatorFacts, facts_of
+from .symbolics import symbolics_for
 
 
 class Session:
@@ -44,6 +46,11 @@ class Session:
         self._constants: dict[tuple[ir.DataType, tuple[int, ...], bytes], ir.Value] = {}
         self._spellings: dict[str, Entry | None] = {}
         self._facts: dict[str, OperatorFacts | None] = {}
+
+    @functools.cached_property
+    def symbolics(self) -> Mapping[str, Any]:
+        """Symbolic functions that others have registered for the target, by operator."""
+        return symbolics_for(self.opset)
 
     def spelling(self, op_type: str) -> Entry | None:
         """Return how an ONNX operator is written at the target, or None where it is written as it is."""

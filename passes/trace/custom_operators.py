@@ -6,8 +6,9 @@ writes into its arguments (functionalization then refuses it). A composite stays
 for it. An operator that writes is recorded as one that does not: after its own results it returns the new value of each
 argument that it writes, in schema order.
 
-An autograd Function is what its `forward` does. Where a lowering is registered for `autograd::<name of the class>` it
-is recorded as one operator of that name, with the arguments of `forward` (without the context) as its schema.
+An autograd Function is what its `forward` does. Where a lowering is registered for `autograd::<name of the class>`, or
+the class has a static `symbolic` as `torch.onnx` knows it, it is recorded as one operator of that name, with the
+arguments of `forward` (without the context) as its schema.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from lading.passes.trace.recorder import Recorder
 from lading.pipeline.errors import CaptureError, UsageError
 
 NAMESPACE = "autograd"
+NEWEST_OPSET = 1 << 16
+"""Above every opset: whether anything is registered at all."""
 
 _NOT_THE_USERS = frozenset({"aten", "prim", "prims"})
 _SYMBOLIC = {torch.SymInt: "SymInt", torch.SymFloat: "float", torch.SymBool: "bool"}
@@ -48,7 +51,7 @@ def _has_lowering(name: str) -> bool:
     from lading.passes.lower.registry import has_lowering
 
     qualified, _, overload = name.partition(".")
-    return has_lowering(qualified, overload)
+    return has_lowering(qualified, overload) or qualified in torch_private.registered_symbolics(NEWEST_OPSET)
 
 
 def _in_order(overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -80,25 +83,25 @@ def _keep_writing(rec: Recorder, overload: Any, args: list[Any]) -> Any:
 
 @contextlib.contextmanager
 def kept_functions(rec: Recorder) -> Iterator[None]:
-    """Keep autograd Functions whole that a lowering is registered for, as long as the context is open."""
+    """Keep autograd Functions whole that a lowering or a `symbolic` is there for, as long as the context is open."""
     from lading.passes.lower.registry import LOWERINGS
+    from lading.passes.lower.symbolics import has_symbolic, remember_function
 
     names = {name.partition(".")[0] for name in LOWERINGS.in_namespace(NAMESPACE)}
-    if not names:
-        yield
-        return
     ordinary = torch.autograd.Function.__dict__["apply"]
     met: dict[str, type] = {}
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if cls.__name__ not in names:
+        if cls.__name__ not in names and not has_symbolic(cls):
             return ordinary.__get__(None, cls)(*args, **kwargs)
         if met.setdefault(cls.__name__, cls) is not cls:
             raise UsageError(
-                f"two autograd Functions are named {cls.__name__}, and a lowering is registered for that name",
+                f"two autograd Functions are named {cls.__name__}, and are to stay whole under that name",
                 where=rec.places.line() or None,
                 hint="give one of the classes another name",
             )
+        if has_symbolic(cls):
+            remember_function(cls)
         return _keep_function(rec, cls, args, lambda: ordinary.__get__(None, cls)(*args, **kwargs))
 
     torch.autograd.Function.apply = classmethod(apply)  # type: ignore[assignment,method-assign]

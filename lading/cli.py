@@ -2,7 +2,8 @@
 """The command line: the commands of ``lading.commands``, and how it leaves.
 
 What a command answers goes to stdout; progress, tables about a run and errors go to stderr.  Exit codes: 0 done,
-1 verification failed, 2 usage or recipe, 3 capture, 4 unsupported operators, 5 internal.
+1 a check failed (verification, or a limit of ``audit --fail-on``), 2 usage or recipe, 3 capture, 4 unsupported
+operators, 5 internal.
 """
 
 from __future__ import annotations

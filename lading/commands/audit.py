@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from ..pipeline.errors import UsageError
-from .answers import AsFormat, Format, say, say_json
+from .answers import AsFormat, Format, say, say_json, stderr_console
 
 if TYPE_CHECKING:
     from ..pipeline.report.runs import Run
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 def audit(
     log: Annotated[Path | None, typer.Argument(metavar="LOG", help="A log that lading export --log wrote.")] = None,
+    other: Annotated[
+        Path | None, typer.Argument(metavar="[OTHER]", help="A second log: say how its run differs from the first.")
+    ] = None,
     run: Annotated[int, typer.Option(help="Which run of the log: 0 is the first, -1 the last.")] = -1,
+    other_run: Annotated[int, typer.Option(help="Which run of the second log.")] = -1,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="Leave with 1 where the second run is past it: node-count+5%, file-size+10%, op:Transpose+0, new-op.",
+        ),
+    ] = None,
     node: Annotated[
         str | None, typer.Option(metavar="NAME", help="Tell the story of one node: its name in the file, or #NUMBER.")
     ] = None,
@@ -30,7 +41,7 @@ def audit(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a line of a log.")] = False,
     format: AsFormat = Format.text,
 ) -> None:
-    """Show what each pass of a run changed."""
+    """Show what each pass of a run changed, or how two runs differ."""
     from ..pipeline.report.runs import Run
 
     questions = (("--node", node), ("--op", op), ("--declined", declined), ("--schema", schema))
@@ -44,8 +55,15 @@ def audit(
         return
     if log is None:
         raise UsageError("which log?", hint="lading audit LOG, with a LOG that lading export --log wrote")
-    found = Run.from_log(log, run)
     as_json = format is Format.json
+    if other is not None:
+        if asked:
+            raise UsageError(f"{asked[0]} is a question to one log", hint=f"lading audit {log} {asked[0]}")
+        _compare(Run.from_log(log, run), Run.from_log(other, other_run), fail_on or [], as_json)
+        return
+    if fail_on:
+        raise UsageError("--fail-on compares two runs", hint=f"lading audit BEFORE {log} --fail-on {fail_on[0]}")
+    found = Run.from_log(log, run)
     if node is not None:
         _story(found, node, as_json)
     elif op is not None:
@@ -54,6 +72,22 @@ def audit(
         _declined(found, as_json)
     else:
         _tree(found, as_json)
+
+
+def _compare(one: Run, other: Run, limits: list[str], as_json: bool) -> None:
+    from ..pipeline.report.compare import Limit, compare, comparison_text
+
+    parsed = [Limit.parse(text) for text in limits]
+    found = compare(one, other)
+    broken = [line for limit in parsed for line in limit.broken_by(found)]
+    if as_json:
+        say_json({**found.to_dict(), "broken": broken})
+    else:
+        say(comparison_text(found))
+    for line in broken:
+        stderr_console().print(f"over the limit: {line}", markup=False)
+    if broken:
+        raise typer.Exit(1)
 
 
 def _tree(run: Run, as_json: bool) -> None:

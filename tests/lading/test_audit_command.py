@@ -132,3 +132,47 @@ def test_explain_says_what_is_wrong(file, node, message, exported, lading):
     answer = lading("explain", file, node)
     assert 2 == answer.code
     assert message in answer.err
+
+
+@pytest.fixture
+def two_runs(exported, lading):
+    """A second run, at another opset and without a step, in ``b.jsonl``."""
+    more = ("--opset", "13", "--set", "serialize.provenance=none", "--set", "name-values.enabled=false")
+    assert 0 == lading("export", "nets.py:net", "-o", "b.onnx", "--log", "b.jsonl", "-q", *more).code
+    return exported
+
+
+def test_two_runs_are_compared(two_runs, lading):
+    answer = lading("audit", "a.jsonl", "b.jsonl", "--format", "json")
+    said = json.loads(answer.out)
+    assert (0, [18, 13]) == (answer.code, said["recipe"]["target.opset"])
+
+
+def test_a_limit_that_holds_leaves_with_0(two_runs, lading):
+    assert 0 == lading("audit", "a.jsonl", "b.jsonl", "--fail-on", "node-count+5%", "--fail-on", "new-op").code
+
+
+def test_a_limit_that_is_broken_leaves_with_1_and_says_so(two_runs, lading):
+    answer = lading("audit", "b.jsonl", "a.jsonl", "--fail-on", "file-size+0")
+    assert 1 == answer.code
+    assert "over the limit: file-size+0:" in answer.err
+
+
+def test_two_runs_of_one_log_are_compared(exported, lading):
+    lading("export", "nets.py:net", "-o", "net.onnx", "--log", "a.jsonl", "-q")
+    said = json.loads(lading("audit", "a.jsonl", "a.jsonl", "--run", "0", "--format", "json").out)
+    assert {"serialize.provenance": ["full", "light"]} == said["recipe"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.jsonl", "b.jsonl", "--declined"), "--declined is a question to one log"),
+        (("a.jsonl", "--fail-on", "graph"), "--fail-on compares two runs"),
+        (("a.jsonl", "b.jsonl", "--fail-on", "nodes+5"), "nothing is called 'nodes'"),
+    ],
+)
+def test_a_comparison_that_makes_no_sense_is_one_of_usage(arguments, message, two_runs, lading):
+    answer = lading("audit", *arguments)
+    assert 2 == answer.code
+    assert message in answer.err

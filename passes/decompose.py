@@ -15,6 +15,7 @@ from ..pipeline.errors import CaptureError
 from ..pipeline.origin import NOWHERE, Origin, origin_of
 from . import torch_private
 from .dialect import bind, find_overload, torch_dtype
+from .lower.complex_pairs import complex_dtype, is_complex, pair_up_nodes
 from .lower.session import Session
 from .trace.recorder import Recorder
 from .trace.symbols import Axes
@@ -119,14 +120,18 @@ class _StandIns:
             raise NotDecomposed("the dtype or the rank of an input is not known")
         shape: list[Any] = []
         symbols: list[tuple[Any, int]] = []
-        for index, dim in enumerate(value.shape):
+        # Complex numbers are pairs by now; a definition gets them as PyTorch has them.
+        pairs = is_complex(value)
+        dims = list(value.shape)[:-1] if pairs else value.shape
+        dtype = torch_dtype(complex_dtype(value) if pairs else value.dtype)
+        for index, dim in enumerate(dims):
             if isinstance(dim, int):
                 shape.append(dim)
                 continue
             name = dim.value or f"unknown_{len(self._known)}_{index}"
             shape.append(self.axes.axis(name, _STAND_IN_SIZE))
             symbols.append((self.axes.symbol(name), index))
-        meta = torch.empty(shape, dtype=torch_dtype(value.dtype), device="meta")
+        meta = torch.empty(shape, dtype=dtype, device="meta")
         fake = FakeTensor(self.fake, meta, torch.device("cpu"))
         for symbol, index in symbols:
             self.recorder.arithmetic.read_from(symbol, value, index)
@@ -147,6 +152,7 @@ class _StandIns:
             raise NotDecomposed(f"its decomposition fails: {type(error).__name__}: {first}") from error
         if self.axes.specialisations():
             raise NotDecomposed("its decomposition depends on a size that is only known at run time")
+        pair_up_nodes(self.recorder.nodes)
         return Parts(self.recorder.nodes, outputs)
 
     def _value(self, item: Any) -> ir.Value | None:

@@ -9,10 +9,13 @@ any of this; all that a lowering sees, shapes and results included, is in pairs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import onnx_ir as ir
 import torch
 from onnx_ir.tensor_adapters import TorchTensor
 
+from ..control_flow import bodies_of
 from ..dialect import is_dialect_list
 
 PREFIX = "complex/"
@@ -20,10 +23,17 @@ PREFIX = "complex/"
 _MARK = "lading.complex"
 _PARTS = {ir.DataType.COMPLEX64: ir.DataType.FLOAT, ir.DataType.COMPLEX128: ir.DataType.DOUBLE}
 
+_WHOLE = {part: whole for whole, part in _PARTS.items()}
+
 
 def is_complex(value: ir.Value | None) -> bool:
     """Whether a value stands for complex numbers, as pairs."""
     return value is not None and bool(value.meta.get(_MARK))
+
+
+def complex_dtype(value: ir.Value) -> ir.DataType:
+    """Return the complex dtype of a value that stands for complex numbers."""
+    return _WHOLE[value.dtype]  # type: ignore[index]
 
 
 def touches_complex(node: ir.Node) -> bool:
@@ -43,16 +53,36 @@ def pair_up(graph: ir.Graph) -> bool:
     Returns:
         Whether there was any.
     """
-    values = [*graph.inputs, *graph.initializers.values(), *(output for node in graph for output in node.outputs)]
-    found = [value for value in values if value.dtype in _PARTS]
-    for value in found:
+    nodes = list(_with_bodies(graph))
+    given = [value for value in (*graph.inputs, *graph.initializers.values()) if value.dtype in _PARTS]
+    for value in given:
         _pair(value)
-    for node in graph if found else ():
-        if any(is_complex(value) for value in (*node.inputs, *node.outputs)):
-            node.meta[_MARK] = True
-            if is_dialect_list(node):
-                node.outputs[0].meta[_MARK] = True
-    return bool(found)
+    return pair_up_nodes(nodes) or bool(given)
+
+
+def pair_up_nodes(nodes: Sequence[ir.Node]) -> bool:
+    """Turn every complex value that nodes make to pairs, and mark what touches complex numbers.
+
+    Returns:
+        Whether any node does.
+    """
+    for node in nodes:
+        for value in (*node.outputs, *(value for body in bodies_of(node) for value in body.inputs)):
+            if value.dtype in _PARTS:
+                _pair(value)
+    touched = [node for node in nodes if any(is_complex(value) for value in (*node.inputs, *node.outputs))]
+    for node in touched:
+        node.meta[_MARK] = True
+        if is_dialect_list(node):
+            node.outputs[0].meta[_MARK] = True
+    return bool(touched)
+
+
+def _with_bodies(graph: ir.Graph) -> Iterator[ir.Node]:
+    for node in graph:
+        yield node
+        for body in bodies_of(node):
+            yield from _with_bodies(body)
 
 
 def _pair(value: ir.Value) -> None:

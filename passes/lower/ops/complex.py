@@ -17,6 +17,7 @@ from ..complex_pairs import PREFIX, is_complex
 from ..emitter import Emitter
 from ..registry import lowers
 from .expanding import expand_like
+from .reductions import vector_norm
 from .views import reshape_to, sizes_of
 
 
@@ -119,6 +120,15 @@ def polar(op: Emitter, size: ir.Value, angle: ir.Value) -> ir.Value:
 def absolute(op: Emitter, x: ir.Value) -> ir.Value:
     """Take the absolute values."""
     return op.ReduceL2(x, [op.rank(x) - 1], keepdims=0)
+
+
+@lowers("complex/aten::linalg_vector_norm")
+def linalg_vector_norm(
+    op: Emitter, x: ir.Value, *, ord: float = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> ir.Value:
+    """The norm of the absolute values along dimensions."""
+    del dtype  # the result's, which the emitter gives it
+    return vector_norm(op, absolute(op, x), ord, dim, keepdim)
 
 
 @lowers("complex/aten::angle")

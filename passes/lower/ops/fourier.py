@@ -137,6 +137,31 @@ def _to_real(op: Emitter, x: ir.Value, axis: int, length: int, has_dft: bool) ->
     return op.Squeeze(op.Slice(pairs, [0], [1], [op.rank(pairs) - 1]), [op.rank(pairs) - 1])
 
 
+def _to_real_of_running_length(op: Emitter, x: ir.Value, axis: int, length: ir.Value) -> ir.Value:
+    """Multiply by a matrix that is made at run time: half of the spectrum, cut or filled up, to `length` numbers."""
+    dtype = x.dtype or ir.DataType.FLOAT
+    wide = ir.DataType.DOUBLE
+    rank = op.rank(x)
+    size = op.scalar(length)
+    wanted = op.Add(op.Div(size, op.i64(2)), op.i64(1))
+    last = moved(op, x, [axis], [rank - 2])
+    have = op.scalar(op.size(last, rank - 2))
+    count = op.Min(wanted, have)
+    last = op.Slice(last, [0], op.vector(count), [rank - 2])
+    bins = op.Range(op.i64(0), count, op.i64(1))
+    places = op.Range(op.i64(0), size, op.i64(1))
+    # The product is reduced first, so that the angles of long transforms stay exact.
+    turns = op.Mod(op.Mul(op.Unsqueeze(bins, [1]), places), size)
+    angles = op.Div(op.Mul(op.cast(turns, wide), op.const(2 * math.pi, wide)), op.cast(size, wide))
+    # The first and, of an even length, the middle stand for themselves, the others for their conjugates too.
+    alone = op.Equal(op.Mod(op.Mul(bins, op.i64(2)), size), op.i64(0))
+    weights = op.Unsqueeze(op.Where(alone, op.const(1.0, dtype), op.const(2.0, dtype)), [1])
+    real, imaginary = (op.Gather(last, op.i64(index), axis=rank - 1) for index in (0, 1))
+    cos = op.Mul(op.cast(op.Cos(angles), dtype), weights)
+    sin = op.Mul(op.cast(op.Sin(angles), dtype), weights)
+    return moved(op, op.Sub(op.MatMul(real, cos), op.MatMul(imaginary, sin)), [-1], [axis])
+
+
 def _register(since: int, has_dft: bool) -> None:
     @lowers("complex/aten::_fft_r2c", since=since)
     def real_to_complex(
@@ -165,13 +190,13 @@ def _register(since: int, has_dft: bool) -> None:
     def complex_to_real(
         op: Emitter, x: ir.Value, *, dim: Sequence[int], normalization: int, last_dim_size: int | ir.Value
     ) -> ir.Value:
-        if isinstance(last_dim_size, ir.Value):
-            raise op.cannot("the length of the signal is only known at run time")
         rank = op.rank(x) - 1
         axes = [axis % rank for axis in dim]
         sizes = [*(op.size(x, axis) for axis in axes[:-1]), last_dim_size] if normalization else []
         for axis in axes[:-1]:
             x = _pairs_transformed(op, x, axis, False, has_dft)
+        if isinstance(last_dim_size, ir.Value):
+            return _scaled(op, _to_real_of_running_length(op, x, axes[-1], last_dim_size), sizes, normalization)
         return _scaled(op, _to_real(op, x, axes[-1], last_dim_size, has_dft), sizes, normalization)
 
 

@@ -403,10 +403,11 @@ def unique_consecutive(
 
 
 @lowers("aten::bincount")
-def bincount(op: Emitter, x: ir.Value, weights: ir.Value | None, *, minlength: int = 0) -> ir.Value:
+def bincount(op: Emitter, x: ir.Value, weights: ir.Value | None, *, minlength: int | ir.Value = 0) -> ir.Value:
     """Count how often each number from zero on occurs, or add up its weights."""
     numbers = op.cast(x, ir.DataType.INT64)
-    largest = op.ReduceMax(op.Concat(numbers, op.i64([minlength - 1]), axis=0), [0], keepdims=0)
+    least = op.Sub(op.vector(minlength), op.i64([1]))
+    largest = op.ReduceMax(op.Concat(numbers, least, axis=0), [0], keepdims=0)
     bins = op.Range(op.i64(0), op.Add(largest, op.i64(1)), op.i64(1))
     hit = op.Equal(op.Unsqueeze(bins, [1]), numbers)
     dtype = op.result().dtype

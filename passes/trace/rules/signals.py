@@ -40,3 +40,30 @@ def _stft(
         shape.append(2)
     args = (input, n_fft, hop, win_length, window, normalized, onesided, return_complex)
     return rec.keep(_aten.stft.default, args, (shape, dtype))
+
+
+@rule(torch.istft, _VF.istft)
+def _istft(
+    rec: Recorder,
+    input: Any,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Any = None,
+    center: bool = True,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    length: Any = None,
+    return_complex: bool = False,
+) -> Any:
+    if return_complex or input.dim() not in (2, 3) or not input.is_complex():
+        return NOT_KEPT
+    if window is not None and window.is_complex():
+        return NOT_KEPT
+    hop = n_fft // 4 if hop_length is None else hop_length
+    samples = length
+    if length is None:
+        samples = n_fft + hop * (input.shape[-1] - 1) - (2 * (n_fft // 2) if center else 0)
+    dtype = torch.float64 if input.dtype is torch.complex128 else torch.float32
+    args = (input, n_fft, hop, win_length, window, center, normalized, onesided, length)
+    return rec.keep(_aten.istft.default, args, ((*input.shape[:-2], samples), dtype))

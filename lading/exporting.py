@@ -61,6 +61,7 @@ def export(
     passes: Iterable[Any] = (),
     overrides: Mapping[str, Any] | None = None,
     settings: Iterable[str] = (),
+    weights: str | os.PathLike[str] | None = None,
     verify: bool | None = None,
     log: str | os.PathLike[str] | None = None,
     log_level: Level = "nodes",
@@ -103,6 +104,8 @@ def export(
         passes: further passes, instances or classes declared with :func:`lading.a_pass`.
         overrides: recipe values by dotted key: ``{"fold-constants.size_limit": 1024}``.
         settings: the same as text, as the command line takes them: ``"fold-constants.enabled=false"``.
+        weights: a ``.safetensors`` file, an index over shards or a folder, which has the values of the weights; the
+            model may then be on the meta device or made under fake tensors, and nothing is loaded.
         verify: whether the file is run and compared with eager; raises if it differs.
         log: a file that gets the audit events as JSON lines.
         log_level: "nodes" to follow each node from pass to pass, in the log and in ``events``; "steps" to leave that
@@ -141,6 +144,7 @@ def export(
         custom_opsets=custom_opsets,
         dynamic_shapes=dynamic_shapes,
         examples=examples,
+        weights=weights,
         verify=verify,
         further=further,
     )
@@ -200,6 +204,7 @@ def run_export(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_one_at_a_time)
         stack.enter_context(_collector_paused())
+        stack.enter_context(_outside_of_modes())
         if verbose:
             sinks.append(stack.enter_context(_told_on_stderr()))
         if log is not None:
@@ -207,6 +212,14 @@ def run_export(
         writer = None if reproducer is None else FolderReproducer(reproducer)
         events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer, level=log_level)
     return Exported(work=work, plan=plan, events=events)
+
+
+def _outside_of_modes() -> contextlib.AbstractContextManager[Any]:
+    """Leave the modes that the caller is in: under its fake tensors, lading's own tensors would be fake too."""
+    from .passes.torch_private import outside_of_modes
+
+    context: contextlib.AbstractContextManager[Any] = outside_of_modes()
+    return context
 
 
 @contextlib.contextmanager

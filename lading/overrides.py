@@ -136,6 +136,7 @@ def overrides_of(
     custom_opsets: Mapping[str, int] | None = None,
     dynamic_shapes: Any = None,
     examples: Sequence[Any] | None = None,
+    weights: Any = None,
     verify: bool | None = None,
     further: Mapping[str, Any] | None = None,
     remarks: list[Remark] | None = None,
@@ -178,6 +179,7 @@ def overrides_of(
         ("normalize-arguments.examples", None if examples is None else tuple(examples)),
         ("initializers.keep_as_inputs", keep_initializers_as_inputs),
         ("target.custom_opsets", None if custom_opsets is None else dict(custom_opsets)),
+        ("attach-weights.checkpoint", weights),
         ("verify.enabled", verify),
     ):
         if value is not None:

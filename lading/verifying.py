@@ -31,6 +31,7 @@ def verify_file(
     kwargs: Mapping[str, Any] | None = None,
     input_names: Sequence[str] | None = None,
     recipe: str | Path = "inference",
+    weights: str | os.PathLike[str] | None = None,
     settings: Iterable[str] = (),
     reload: Callable[[], Any] | None = None,
 ) -> Verification:
@@ -42,7 +43,8 @@ def verify_file(
         args: the example arguments, in any form that :func:`lading.export` takes.
         kwargs: further keyword arguments of the call.
         input_names: names of the file's inputs, in order; by default as the file has them.
-        recipe: the recipe whose steps normalize-arguments and verify are used.
+        recipe: the recipe whose steps normalize-arguments, attach-weights and verify are used.
+        weights: the checkpoint that has the values of the model's weights, as for :func:`lading.export`.
         settings: overrides as text: ``"verify.rtol=1e-3"``.
         reload: makes the model anew.
 
@@ -53,15 +55,23 @@ def verify_file(
         UsageError: the file cannot be read, or the call does not fit the model or the file.
     """
     names = _input_names(Path(file))
+    overrides: dict[str, Any] = {
+        "normalize-arguments.input_names": tuple(input_names or names),
+        "verify.enabled": True,
+    }
+    if weights is not None:
+        overrides["attach-weights.checkpoint"] = weights
     resolved = resolve(
         load_recipe(recipe),
         Registry(BUILTIN),
-        overrides={"normalize-arguments.input_names": tuple(input_names or names), "verify.enabled": True},
+        overrides=overrides,
         settings=settings,
     )
     steps = {step.declaration.name: step.made for step in resolved.steps()}
     work = Work(target=target_of(resolved), request=Request(model=model, args=args, kwargs=kwargs, reload=reload))
     steps["normalize-arguments"].run(work, Note())
+    if weights is not None:
+        steps["attach-weights"].run(work, Note())
     from .passes.serialize import Written
 
     work.provide(Fact.FILE, Written(os.fspath(file), (), Path(file).stat().st_size))

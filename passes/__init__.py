@@ -5,6 +5,7 @@ from __future__ import annotations
 
 BUILTIN: dict[str, str] = {
     "normalize-arguments": "lading.passes.normalize_arguments:NormalizeArguments",
+    "attach-weights": "lading.passes.attach_weights:AttachWeights",
     "trace": "lading.passes.trace:Trace",
     "inline": "lading.passes.inline:Inline",
     "lower": "lading.passes.lower:Lower",

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,6 +13,7 @@ from lading.passes.model_state import Mode
 
 if TYPE_CHECKING:
     import torch
+    from lading.passes.attached import Attached
     from lading.passes.model_state import ModelState, Slot
 
 ANSWERS = ("onnx-export", "compiling", "exporting", "tracing")
@@ -70,6 +73,7 @@ class Arguments:
         answers: which questions whether an export is under way the model gets a yes to.
         bake_branches: whether capture may take the example's way where the model's Python asks for values.
         program: the `torch.export.ExportedProgram` that the user handed in as the model, or None.
+        attached: where the values of the model's weights are, if a checkpoint was named, or None.
         tolerant: whether names and axes that belong to nothing are left out with a warning, and not refused.
         left_out: what was left out for that reason so far, a sentence each.
         recorded_sizes: sizes of axes, by name, that capture takes in the place of the example's.
@@ -90,6 +94,7 @@ class Arguments:
     answers: tuple[str, ...] = ANSWERS[:3]
     bake_branches: bool = False
     program: Any = None
+    attached: Attached | None = None
     tolerant: bool = False
     left_out: tuple[str, ...] = ()
     recorded_sizes: Mapping[str, int] = attrs.field(factory=dict)
@@ -109,6 +114,12 @@ class Arguments:
         """Return positional and keyword arguments of the model with `tensors` in the places of the inputs."""
         return self.rebuild(tensors)
 
+    def small_weights_loaded(self) -> AbstractContextManager[None]:
+        """Return a context in which small tensors that stand in a checkpoint have their values in the model."""
+        if self.attached is None:
+            return contextlib.nullcontext()
+        return self.attached.small_ones_loaded(self.model)
+
     def eager(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Run the model in PyTorch, in the requested mode, and return its outputs flat, numbers as scalar tensors.
 
@@ -121,8 +132,13 @@ class Arguments:
         with preserved(self.model) as state, torch.no_grad():
             rewrites = state.rewrites_weights()
             copies: dict[int, torch.Tensor] = {}
+            loaded = None if self.attached is None else self.attached.loader()
 
             def copied(slot: Any) -> torch.Tensor | None:
+                # What is mapped from a file is a copy already.
+                stored = None if loaded is None else loaded(slot)
+                if stored is not None:
+                    return stored
                 if slot.kind == "parameter" and not rewrites:
                     return None
                 copy = copies.get(id(slot.tensor))

@@ -217,7 +217,7 @@ def _doubles(tensor: ir.TensorProtocol) -> torch.Tensor:
 
 def _as_torch(tensor: ir.TensorProtocol, start: int, stop: int | None) -> torch.Tensor:
     if isinstance(tensor, Weight):
-        whole = tensor.raw.detach()
+        whole = tensor.data()
         return (whole[start:stop] if whole.dim() else whole).cpu()
     array = tensor.numpy()
     if tensor.dtype == ir.DataType.BFLOAT16:

@@ -57,6 +57,12 @@ class Serialize:
     threshold is given. With `external_data_shard` weights are spread over files of that size; shards of safetensors
     get the index that other software reads them by.
 
+    `weights` says what happens to weights that are in a checkpoint and that the graph uses as they stand there. "refer"
+    leaves them there: the model names file and offset, which ONNX allows for files in the folder of the model or below
+    it; no link may lie between, and the file must have one name only, for readers refuse both. "copy" copies them in a
+    stream like any other weight, for a folder that needs nothing else. "auto" refers where that is possible, and
+    copies where it is not, which is put on record.
+
     Where model and data replace an older pair, at every instant one of the two pairs stands there whole.
 
     The same model makes the same bytes, in any process and on any machine: nothing of the machine, the time or the
@@ -84,6 +90,11 @@ class Serialize:
         0,
         help="Bytes at which external data go on in another file; 0 for one file, 1 for a file for each tensor.",
         at_least=0,
+    )
+    weights: str = option(
+        "auto",
+        help="Weights in a checkpoint: refer to them there, copy them, or auto, which refers if the folder allows it.",
+        choices=("auto", "refer", "copy"),
     )
     provenance: str = option(
         "light",
@@ -127,9 +138,11 @@ class Serialize:
         """
         from .atomic_write import check_target, is_special, write_special, write_stream
         from .model_bytes import model_bytes
+        from .referring import checkpoint_files, spare_checkpoint
         from .replacement import Replacement
 
         layout = self._layout(model, target, note)
+        spare_checkpoint(model, target, [data.name for data in layout.files])
         if not isinstance(target, (str, os.PathLike)):
             written = Written(None, (), write_stream(target, model_bytes(model).blocks()))
         elif is_special(check_target(target)):
@@ -138,11 +151,13 @@ class Serialize:
             with Replacement(target, sync=self.sync) as files:
                 size = sum([files.write_data(data.name, data.blocks()) for data in layout.files])
                 size += files.write_model(lambda names: model_bytes(model, layout.places, names).blocks())
+                for file in checkpoint_files(model):
+                    file.check_unchanged()
             data_paths = tuple(str(Path(target).with_name(data.name)) for data in layout.files)
             written = Written(os.fspath(target), data_paths, size)
         note.count("bytes", written.bytes)
-        if layout.places:
-            note.count("external tensors", len(layout.places))
+        if layout.files:
+            note.count("external tensors", sum(len(data.tensors) for data in layout.files))
             note.count("external bytes", layout.size)
         return written
 
@@ -150,10 +165,13 @@ class Serialize:
         """Choose which tensors leave the model file, and lay them out."""
         from .data_files import SAFETENSORS_TYPES, Layout, lay_out
         from .model_bytes import PROTOBUF_LIMIT, inline_size
+        from .referring import places_in_checkpoint
 
         threshold = self.external_data_threshold
+        at_least = threshold or _SMALLEST_EXTERNAL
+        referred = places_in_checkpoint(model, target, note, how=self.weights, at_least=at_least)
         # A node and the types of its values take about that much, which is all that the rest of a model consists of.
-        over = inline_size(model) + 1024 * len(model.graph) > PROTOBUF_LIMIT
+        over = inline_size(model, referred) + 1024 * len(model.graph) > PROTOBUF_LIMIT
         if over and (not threshold or threshold > _SMALLEST_EXTERNAL):
             why = "the model would pass protobuf's limit of 2 GiB"
             note.decided("external data", why, threshold=_SMALLEST_EXTERNAL)
@@ -163,11 +181,12 @@ class Serialize:
             (name, value.const_value)
             for name, value in model.graph.initializers.items()
             if value.const_value is not None
+            and name not in referred
             and _leaves(value.const_value, threshold, weights=portable)
             and (not portable or value.const_value.dtype in SAFETENSORS_TYPES)
         ]
         if not tensors:
-            return Layout()
+            return Layout(places=referred)
         from .atomic_write import is_special
 
         if not isinstance(target, (str, os.PathLike)) or is_special(Path(target)):
@@ -183,11 +202,10 @@ class Serialize:
                 hint="the data file stands beside the model; give its name without a folder",
             )
         layout = lay_out(name, tensors, form="safetensors" if portable else "raw", shard=self.external_data_shard)
-        if model_name in (file.name for file in layout.files):
-            raise UsageError(
-                f"the model and its external data are both called '{model_name}'", hint="rename one of them"
-            )
-        return layout
+        names = {file.name for file in layout.files}
+        if model_name in names:
+            raise UsageError(f"model and external data are both called '{model_name}'", hint="rename one of them")
+        return Layout(layout.files, {**referred, **layout.places})
 
     def _write_origins(self, model: ir.Model) -> None:
         """Put what `provenance` asks for into each node's metadata, and clear what an earlier run put there."""

@@ -72,6 +72,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.onnx._internal.torchscript_exporter.jit_utils", "GraphContext"),
     ("torch.onnx._internal.torchscript_exporter.registration", "registry"),
     ("torch.utils._python_dispatch", "TorchDispatchMode"),
+    ("torch.utils._python_dispatch", "_disable_current_modes"),
     ("torch.utils._pytree", "SUPPORTED_NODES"),
     ("torch.utils._sympy.functions", "CeilToInt"),
     ("torch.utils._sympy.functions", "CleanDiv"),
@@ -182,6 +183,11 @@ def replace_functional(tensor: torch.Tensor, inner: torch.Tensor) -> None:
 def beneath_modes() -> Any:
     """Return a context in which operators reach neither functionalization nor a dispatch mode."""
     return torch._C._ExcludeDispatchKeyGuard(_BENEATH)
+
+
+def outside_of_modes() -> Any:
+    """Return a context in which no dispatch mode is active, such as the one of somebody's fake tensors."""
+    return find("torch.utils._python_dispatch", "_disable_current_modes")()
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def _on_disk(work: Work) -> Iterator[str]:
 
     with tempfile.TemporaryDirectory(prefix="lading-verify-") as folder:
         path = os.path.join(folder, "model.onnx")
-        Serialize(sync="never").write(work.need_model(), path, Note())
+        Serialize(sync="never", weights="copy").write(work.need_model(), path, Note())
         yield path
 
 
@@ -129,7 +129,9 @@ def _weight_inputs(work: Work) -> Mapping[str, torch.Tensor]:
 
     placed = getattr(work.values.get(Fact.INITIALIZERS), "weight_inputs", {})
     return {
-        name: from_numpy(tensor.numpy()) for name, tensor in placed.items() if not getattr(tensor.raw, "is_meta", False)
+        name: from_numpy(tensor.numpy())
+        for name, tensor in placed.items()
+        if not getattr(tensor.raw, "is_meta", False) or tensor.source is not None
     }
 
 

@@ -12,13 +12,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
 
 from ..pipeline.errors import LadingError
+
+if TYPE_CHECKING:
+    from .checkpoint import StoredTensor
 
 _BLOCK = 512 << 10
 """Bytes made at once when a weight is not contiguous: wide enough that a transposition reads whole cache lines."""
@@ -121,7 +124,8 @@ class Weight(_BorrowedTensor):
 
     `parameter` is the name in the module's `state_dict` (or whatever name capture chose for a lifted constant). It
     stays when the graph's value, and with it `name`, is renamed. `views` says which views lie between that parameter
-    and this tensor, so that `view_name` can be told to a reader: `encoder.weight.T`.
+    and this tensor, so that `view_name` can be told to a reader: `encoder.weight.T`. `source` is where the values are
+    if `tensor` has none (meta device): a tensor in a file, of which `tensor` is a strided view.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Weight(_BorrowedTensor):
         *,
         name: str | None = None,
         views: tuple[str, ...] = (),
+        source: StoredTensor | None = None,
     ) -> None:
         if tensor.layout is not torch.strided:
             raise LadingError(
@@ -138,7 +143,11 @@ class Weight(_BorrowedTensor):
                 hint="call .to_dense() on it before exporting",
             )
         super().__init__(name if name is not None else parameter, onnx_dtype(tensor.dtype), tuple(tensor.shape))
+        if _is_fake(tensor):
+            # Of a fake tensor only the sizes are of use, and without the mode that it was made under.
+            tensor = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
         self._tensor = tensor
+        self.source = source
         self._digest: str | None = None
         self.parameter = parameter
         self.views = views
@@ -161,7 +170,9 @@ class Weight(_BorrowedTensor):
         tensor = self._tensor
         storage = tensor.untyped_storage()
         where = (str(tensor.device), storage.data_ptr(), storage.nbytes(), tensor.storage_offset())
-        if tensor.device.type == "meta":
+        if self.source is not None:
+            where = ("file", id(self.source.file), self.source.offset, tensor.storage_offset())
+        elif tensor.device.type == "meta":
             where = ("meta", id(tensor), 0, 0)
         return (*where, tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
@@ -171,7 +182,8 @@ class Weight(_BorrowedTensor):
         Raises:
             RuntimeError: torch cannot express it as a view (a reshape of a transposed tensor, say).
         """
-        return Weight(view(self._tensor.detach()), self.parameter or self.name, views=(*self.views, label))
+        tensor = view(self._tensor.detach())
+        return Weight(tensor, self.parameter or self.name, views=(*self.views, label), source=self.source)
 
     def transposed(self, perm: Sequence[int]) -> Weight:
         """Return the weight with its axes permuted, sharing the storage."""
@@ -185,12 +197,23 @@ class Weight(_BorrowedTensor):
         Raises:
             LadingError: the tensor has no data (meta device, fake tensor).
         """
-        for block in _blocks(self._with_data(), _BLOCK):
+        if self.source is not None and self.stored_at is not None:
+            begin = self.stored_at - self.source.offset
+            yield from (memoryview(block) for block in self.source.blocks(begin, begin + self.nbytes))
+            return
+        for block in _blocks(self.data(), _BLOCK):
             yield _bytes_of(block)
+
+    @property
+    def stored_at(self) -> int | None:
+        """Where the bytes of this weight stand, as they are to be written, in the file of its source; else None."""
+        if self.source is None or not self._tensor.is_contiguous():
+            return None
+        return self.source.offset + int(self._tensor.storage_offset()) * self._tensor.element_size()
 
     def numpy(self) -> np.ndarray:
         """Return the values as a numpy array, sharing the memory where torch and numpy can."""
-        tensor = self._with_data()
+        tensor = self.data()
         if tensor.device.type != "cpu":
             tensor = tensor.cpu()
         tensor = tensor.resolve_conj().resolve_neg()
@@ -202,7 +225,7 @@ class Weight(_BorrowedTensor):
             return tensor.view(carrier).numpy().view(exact)
 
     def __dlpack__(self, *, stream: Any = None) -> Any:
-        return self._with_data().__dlpack__(stream=stream)
+        return self.data().__dlpack__(stream=stream)
 
     def __dlpack_device__(self) -> Any:
         return self._tensor.__dlpack_device__()
@@ -214,20 +237,40 @@ class Weight(_BorrowedTensor):
         type, shape and strides.
         """
         if self._digest is None:
-            tensor = self._tensor.detach()
+            tensor = self._tensor
             state = hashlib.blake2b(digest_size=16)
             state.update(f"{self.view_name}|{tensor.dtype}|{tuple(tensor.shape)}|{tensor.stride()}".encode())
-            if tensor.device.type != "meta" and tensor.numel():
-                state.update(_sample(tensor))
+            state.update(self.sample())
             self._digest = state.hexdigest()
         return self._digest
 
-    def _with_data(self) -> torch.Tensor:
+    def sample(self) -> bytes:
+        """Return up to 64 KiB of the memory that the weight spans, of equal weights the same; nothing without data."""
+        if not self.nbytes or (self.source is None and is_without_data(self._tensor)):
+            return b""
+        if self.source is None:
+            return bytes(_sample(self._tensor.detach()))
+        start = self.source.offset + int(self._tensor.storage_offset()) * self._tensor.element_size()
+        read, (total, distance) = self.source.file.read, _sampling(self._tensor)
+        if not distance:
+            return read(start, total)
+        return b"".join(read(start + index * distance, _DIGEST_BLOCK) for index in range(_DIGEST_BLOCKS))
+
+    def data(self) -> torch.Tensor:
+        """Return the values as a torch tensor without gradient: the module's own memory, or a mapped file.
+
+        Raises:
+            LadingError: there are none (meta device, fake tensor).
+            UsageError: the file cannot be mapped.
+        """
         tensor = self._tensor
-        if tensor.device.type == "meta" or _is_fake(tensor):
+        if self.source is not None:
+            whole = self.source.load()
+            return whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        if is_without_data(tensor):
             raise LadingError(
                 f"the weight {self.view_name} has no data: it is on the meta device",
-                hint="load the weights before exporting, or export with export_params=False",
+                hint="name a checkpoint with weights=..., load the weights, or export with export_params=False",
             )
         return tensor.detach()
 
@@ -321,7 +364,13 @@ def digest(tensor: ir.TensorProtocol) -> str:
     return state.hexdigest()
 
 
+def is_without_data(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has sizes and no values."""
+    return tensor.device.type == "meta" or _is_fake(tensor)
+
+
 def _is_fake(tensor: torch.Tensor) -> bool:
+    # Not by its class, whose import takes a second. A parameter made of one is one.
     return type(tensor).__name__ == "FakeTensor"
 
 
@@ -355,11 +404,15 @@ def _bytes_of(tensor: torch.Tensor) -> memoryview:
 
 def _sample(tensor: torch.Tensor) -> memoryview:
     """Return up to 64 KiB of the memory that a strided tensor spans."""
-    item = tensor.element_size()
-    span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    flat = torch.as_strided(tensor, (span,), (1,)).view(torch.uint8)
-    total = span * item
-    if total > _DIGEST_WHOLE:
-        distance = (total - _DIGEST_BLOCK) // (_DIGEST_BLOCKS - 1)
+    total, distance = _sampling(tensor)
+    flat = torch.as_strided(tensor, (total // tensor.element_size(),), (1,)).view(torch.uint8)
+    if distance:
         flat = torch.as_strided(flat, (_DIGEST_BLOCKS, _DIGEST_BLOCK), (distance, 1), flat.storage_offset())
     return _bytes_of(flat)
+
+
+def _sampling(tensor: torch.Tensor) -> tuple[int, int]:
+    """Return how many bytes a tensor spans, and the distance of the blocks that are read of them; 0 for all."""
+    span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    total = span * tensor.element_size()
+    return total, (total - _DIGEST_BLOCK) // (_DIGEST_BLOCKS - 1) if total > _DIGEST_WHOLE else 0

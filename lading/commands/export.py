@@ -36,6 +36,10 @@ def export(
     log_level: Annotated[
         LogLevel, typer.Option(help="nodes: follow each node from pass to pass; steps: only what each pass did.")
     ] = LogLevel.nodes,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A .safetensors file, an index or a folder that has the model's weights."),
+    ] = None,
     verify: Annotated[
         bool | None, typer.Option("--verify/--no-verify", help="Run the file and compare it with PyTorch.")
     ] = None,
@@ -74,6 +78,7 @@ def export(
             opset_version=opset,
             recipe=recipe,
             settings=settings or (),
+            weights=weights,
             verify=verify,
             log=log,
             log_level=log_level.value,

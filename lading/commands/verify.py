@@ -18,6 +18,10 @@ def verify(
     inputs: Annotated[
         list[str] | None, typer.Option("--input", "-i", metavar="SPEC", help="As for lading export.")
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A .safetensors file, an index or a folder that has the model's weights."),
+    ] = None,
     settings: Settings = None,
     format: AsFormat = Format.text,
 ) -> None:
@@ -35,6 +39,7 @@ def verify(
         (*call.args, {}),
         kwargs=call.kwargs,
         input_names=call.input_names,
+        weights=weights,
         settings=settings or (),
         reload=named.factory,
     )

@@ -73,9 +73,12 @@ class Trace:
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
         # Names for weights are given below, to what the graph uses in the end.
         unnamed = attrs.evolve(arguments, parameter_names=())
-        work.model, capture = strategies.captured(unnamed, names, note)
-        if self.other_sides and not self.bake_branches:
-            work.model, capture = strategies.both_sides(unnamed, work.model, capture, self.other_sides)
+        with arguments.small_weights_loaded():
+            work.model, capture = strategies.captured(unnamed, names, note)
+            if self.other_sides and not self.bake_branches:
+                work.model, capture = strategies.both_sides(unnamed, work.model, capture, self.other_sides)
+        if arguments.attached is not None:
+            arguments.attached.put_into(work.model, note)
         declared = [Guard(text, True, "dynamic_shapes", False, True) for text in declared_conditions(arguments)]
         capture = attrs.evolve(capture, guards=(*capture.guards, *declared))
         if arguments.example_outputs is not None:

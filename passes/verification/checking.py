@@ -58,7 +58,7 @@ class Checker:
 
     def run(self) -> Verification:
         """Run all checks; what goes wrong in one is its result, not an exception."""
-        if any(tensor.is_meta for tensor in self._tensors()):
+        if self._lacks_values():
             reason = "the model has no values to compute with: weights or inputs are on the meta device"
             return Verification(checks=(Check(name="example", status="skipped", reason=reason),))
         try:
@@ -211,6 +211,18 @@ class Checker:
 
         types = {tensor.dtype for tensor in self._tensors() if tensor.dtype.is_floating_point}
         return max(types, key=lambda dtype: torch.finfo(dtype).eps, default=None)
+
+    def _lacks_values(self) -> bool:
+        from ..model_state import ModelState
+        from ..weights import is_without_data
+
+        if any(is_without_data(item.tensor) for item in self.arguments.inputs):
+            return True
+        attached = self.arguments.attached
+        if attached is None:
+            return any(is_without_data(tensor) for tensor in self._tensors())
+        slots = ModelState(self.arguments.model).slots
+        return any(is_without_data(slot.tensor) and slot.path not in attached.stored for slot in slots)
 
     def _tensors(self) -> Iterator[torch.Tensor]:
         yield from (item.tensor for item in self.arguments.inputs)

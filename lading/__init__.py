@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "export": "lading.exporting",
+    "replay": "lading.replaying",
     "Exported": "lading.exported",
     "taking_over": "lading.takeover.active",
     "install": "lading.takeover.active",
@@ -54,6 +55,7 @@ __all__ = [
     "install",
     "lowers",
     "option",
+    "replay",
     "spells",
     "taking_over",
     "uninstall",
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from .pipeline.facts import Fact
     from .pipeline.note import Note
     from .pipeline.work import Work
+    from .replaying import replay
     from .takeover.active import install, taking_over, uninstall
 
 

@@ -21,6 +21,7 @@ from .commands.export import export
 from .commands.passes import passes
 from .commands.plan import plan
 from .commands.recipes import recipes
+from .commands.replay import replay
 from .commands.run import CONTEXT, run
 from .commands.verify import verify
 from .pipeline.errors import InternalError, LadingError
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (export, plan, recipes, passes, audit, explain, verify):
+for command in (export, plan, recipes, passes, audit, explain, replay, verify):
     app.command()(command)
 app.command(context_settings=CONTEXT)(run)
 

@@ -71,21 +71,23 @@ class Plan:
         return tuple(step for node in self.nodes for step in node.steps)
 
 
-def make_plan(resolved: ResolvedRecipe, registry: Registry) -> Plan:
+def make_plan(resolved: ResolvedRecipe, registry: Registry, *, given: frozenset[Fact] = frozenset()) -> Plan:
     """Put the steps of a recipe into an order.
 
     Facts give hard edges: from the provider of a fact to each step that requires it, and from each step that requires
     a fact to the step that closes it.  `after` and `before` give soft edges between passes that are in the plan.  The
-    order is the lexicographically smallest that respects all edges, so that equal recipes have equal plans.
+    order is the lexicographically smallest that respects all edges, so that equal recipes have equal plans.  `given`
+    are facts that hold already, because the recipe is the rest of another one, whose steps may be named as well.
 
     Raises:
         PlanError: a required fact has no provider or a fact has two, a name in `after` or `before` is unknown, or the
             edges go round in a circle.  The message walks the path and says what would work.
     """
     nodes, skipped = _nodes(resolved)
-    _check_names(resolved, registry)
+    if not given:
+        _check_names(resolved, registry)
     edges = [
-        *_fact_edges(nodes, skipped, registry),
+        *_fact_edges(nodes, skipped, registry, given),
         *_closing_edges(nodes),
         *_soft_edges(nodes),
     ]
@@ -202,7 +204,9 @@ def _soft_names(resolved: ResolvedRecipe) -> Iterable[tuple[str, str, str, tuple
         yield f"pass '{step.declaration.name}'", step.where, "before", step.declaration.before
 
 
-def _fact_edges(nodes: Sequence[PlanNode], skipped: Sequence[Skipped], registry: Registry) -> Iterable[Edge]:
+def _fact_edges(
+    nodes: Sequence[PlanNode], skipped: Sequence[Skipped], registry: Registry, given: frozenset[Fact]
+) -> Iterable[Edge]:
     provider: dict[Fact, PlanNode] = {}
     for node in nodes:
         for fact in sorted(node.provides, key=str):
@@ -211,6 +215,8 @@ def _fact_edges(nodes: Sequence[PlanNode], skipped: Sequence[Skipped], registry:
             provider[fact] = node
     for node in nodes:
         for fact in sorted(node.requires, key=str):
+            if fact not in provider and fact in given:
+                continue
             if fact not in provider:
                 raise _missing_provider(fact, node, skipped, registry)
             if provider[fact] is node:

@@ -30,6 +30,7 @@ class Registry:
     def __init__(self, builtin: Mapping[str, str] | None = None, *, entry_points: bool = True) -> None:
         self._references = dict(builtin or {})
         self._classes: dict[str, Any] = {}
+        self._given: dict[str, Any] = {}
         self._installed: dict[str, str] | None = None if entry_points else {}
 
     def names(self) -> tuple[str, ...]:
@@ -56,6 +57,7 @@ class Registry:
                     hint="give yours a name of its own",
                 )
         self._classes[declaration.name] = pass_class
+        self._given[reference_of(pass_class)] = pass_class
 
     def find(self, reference: str, *, where: str | None = None, folder: Path | None = None) -> Any:
         """The pass class that a name or a "module:Class" reference stands for.
@@ -66,7 +68,7 @@ class Registry:
             PlanError: nothing has this name, the module cannot be imported, or the class is not a pass.
         """
         if ":" in reference:
-            return _load(reference, where, folder)
+            return self._given.get(reference) or _load(reference, where, folder)
         if reference in self._classes:
             return self._classes[reference]
         target = self._references.get(reference) or self._entry_points().get(reference)

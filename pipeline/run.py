@@ -76,20 +76,22 @@ def run_plan(
     model: Mapping[str, Any] | None = None,
     reproducer: Reproducer | None = None,
     level: Level = "nodes",
+    start: str | None = None,
 ) -> list[dict[str, Any]]:
     """Run every step of `plan` on `work`, in place, and return the events, which also went to `sinks` one by one.
 
     `model` is what the caller says about the model to export, plain data, for the first event.  A group repeats until
     each of its steps has left the graph unchanged or its rounds are used up.  Nodes that a step created get its id in
     their origin.  At the level "nodes" the record follows each node from step to step (`pass.nodes`); at the level
-    "steps" its size depends on the plan alone.
+    "steps" its size depends on the plan alone.  `start` is a member of the first group with which a replay begins.
 
     Raises:
         LadingError: as a pass raised it, with the id of the step in `.step`.
         InternalError: a pass raised anything else; chained from that, with the line of the pass.
         KeyboardInterrupt: and its like, after the events that say so.
     """
-    return _Run(plan, work, AuditLog(sinks), reproducer, Trail(recording=level == "nodes")).run(dict(model or {}))
+    trail = Trail(recording=level == "nodes")
+    return _Run(plan, work, AuditLog(sinks), reproducer, trail, start).run(dict(model or {}))
 
 
 @attrs.define
@@ -99,6 +101,7 @@ class _Run:
     log: AuditLog
     reproducer: Reproducer | None
     trail: Trail
+    start: str | None = None
     before: Survey = attrs.field(factory=lambda: survey(None))
     begun: Clock = attrs.field(factory=Clock.now)
     applied: int = 0
@@ -142,7 +145,7 @@ class _Run:
         number, stable = 0, False
         while number < node.group.rounds and not stable:
             number += 1
-            for step in node.steps:
+            for step in self._members(node, number):
                 # A step that left this very graph alone would do so again.
                 if content.get(step.id) == self.before.hash:
                     continue
@@ -161,6 +164,11 @@ class _Run:
             at_ms=clock.at_ms,
             **clock.passed(),
         )
+
+    def _members(self, node: PlanNode, number: int) -> tuple[ResolvedStep, ...]:
+        """The steps of a group that run in a round; a run that starts with one of them passes over those before it."""
+        ids = [step.id for step in node.steps]
+        return node.steps[ids.index(self.start) :] if number == 1 and self.start in ids else node.steps
 
     def _step(self, step: ResolvedStep, node: PlanNode, place: Mapping[str, Any]) -> None:
         head = {"step": step.id, "pass": step.declaration.name, "spec": step.spec, **place}

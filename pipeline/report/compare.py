@@ -224,7 +224,7 @@ def _last_delta(run: Run, key: str) -> float | None:
 def _declined(run: Run) -> float:
     # A step that repeats declines the same in every round; its last visit counts.
     last: dict[str, Event] = {f"{event['group']}/{event['step']}": event for event in run.visits}
-    return sum(entry["count"] for event in last.values() for entry in event["declined"].values())
+    return float(sum(entry["count"] for event in last.values() for entry in event["declined"].values()))
 
 
 def _final_operators(run: Run) -> Counter[str]:

@@ -86,13 +86,10 @@ def verify_file(
 
 
 def _input_names(file: Path) -> tuple[str, ...]:
-    import onnx
-
     if not file.is_file():
         raise UsageError(f"there is no file {file}", hint="lading export MODEL -o FILE writes one")
-    try:
-        model = onnx.load(file, load_external_data=False)
-    except Exception as error:
-        raise UsageError(f"{file} is not an ONNX file: {type(error).__name__}", where=str(file)) from error
+    from .passes.external_data import read_model
+
+    model = read_model(file)
     initializers = {tensor.name for tensor in model.graph.initializer}
     return tuple(value.name for value in model.graph.input if value.name not in initializers)

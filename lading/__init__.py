@@ -22,6 +22,7 @@ _HOMES = {
     "option": "lading.pipeline.declare",
     "Fact": "lading.pipeline.facts",
     "Note": "lading.pipeline.note",
+    "Spans": "lading.pipeline.telemetry",
     "Work": "lading.pipeline.work",
     "lowers": "lading.passes.lower.registry",
     "spells": "lading.passes.lower.registry",
@@ -45,6 +46,7 @@ __all__ = [
     "Note",
     "PlanError",
     "RecipeError",
+    "Spans",
     "UnsupportedOperators",
     "UsageError",
     "VerificationFailed",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     )
     from .pipeline.facts import Fact
     from .pipeline.note import Note
+    from .pipeline.telemetry import Spans
     from .pipeline.work import Work
     from .replaying import replay
     from .takeover.active import install, taking_over, uninstall

@@ -27,6 +27,7 @@ from .pipeline.registry import Registry
 from .pipeline.reproduce import FolderReproducer
 from .pipeline.resolve import resolve
 from .pipeline.run import Level, run_plan, target_of
+from .pipeline.telemetry import StandardLog
 from .pipeline.work import Work
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def export(
         log_level: "nodes" to follow each node from pass to pass, in the log and in ``events``; "steps" to leave that
             out, for a log whose size does not depend on the model.
         reproducer: a folder that gets the rest of the recipe and the graph if a pass fails.
-        on_event: called with each audit event as it happens.
+        on_event: called with each audit event as it happens, such as ``lading.Spans()`` for OpenTelemetry. The logger
+            ``lading`` of Python's ``logging`` gets them in any case.
         reload: makes the model anew, for checks that want a second copy.
         further: the rest of what ``torch.onnx.export`` took in PyTorch 1.8 or takes today (``strip_doc_string``,
             ``use_external_data_format``, ``dynamo``, ...), honoured or refused; ``docs/from-torch-onnx.md`` has each.
@@ -200,7 +202,7 @@ def run_export(
     resolved = plan.recipe
     metadata = {"lading.recipe": resolved.name, "lading.recipe_hash": resolved.hash}
     work = Work(target=target_of(resolved), request=attrs.evolve(request, model=model, metadata=metadata))
-    sinks: list[Sink] = [] if on_event is None else [on_event]
+    sinks: list[Sink] = [StandardLog(), *([] if on_event is None else [on_event])]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_one_at_a_time)
         stack.enter_context(_collector_paused())

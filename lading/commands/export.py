@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,6 +47,9 @@ def export(
     reproducer: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where a failing step leaves its graph and recipe.")
     ] = None,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Make OpenTelemetry spans, for the provider that the process has.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     format: AsFormat = Format.text,
 ) -> None:
@@ -58,6 +62,7 @@ def export(
     from ..exporting import export as run_export
     from ..input_specs import example_call, parse_input
     from ..model_reference import load_model
+    from ..pipeline.telemetry import Spans
 
     specs = [parse_input(text) for text in inputs or ()]
     named = load_model(model)
@@ -65,6 +70,12 @@ def export(
     axes = {**(named.dynamic_axes or {}), **call.axes} if not specs else call.axes
     console = stderr_console()
     progress = None if quiet else Progress(console)
+    spans = Spans() if otel else None
+
+    def told(event: Mapping[str, Any]) -> None:
+        for sink in filter(None, (progress, spans)):
+            sink(event)
+
     begun = time.perf_counter()
     try:
         exported = run_export(
@@ -83,7 +94,7 @@ def export(
             log=log,
             log_level=log_level.value,
             reproducer=reproducer,
-            on_event=progress,
+            on_event=told,
             reload=named.factory,
         )
     finally:

@@ -176,3 +176,17 @@ def test_a_comparison_that_makes_no_sense_is_one_of_usage(arguments, message, tw
     answer = lading("audit", *arguments)
     assert 2 == answer.code
     assert message in answer.err
+
+
+def test_an_export_makes_spans_where_asked_to(nets, lading):
+    assert 0 == lading("export", "nets.py:net", "-o", "net.onnx", "-q", "--otel").code
+
+
+def test_an_export_is_told_to_the_logger_of_the_library(nets, lading, caplog):
+    caplog.set_level("INFO", logger="lading")
+    lading("export", "nets.py:net", "-o", "net.onnx", "-q")
+    assert ["run.started", "run.finished"] == [
+        record.lading_event["event"]
+        for record in caplog.records
+        if record.name == "lading" and record.levelname == "INFO"
+    ]

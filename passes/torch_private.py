@@ -25,6 +25,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch", "_is_functional_tensor"),
     ("torch", "_functionalize_commit_update"),
     ("torch", "_functionalize_replace"),
+    ("torch", "_reshape_from_tensor"),
     ("torch", "_shape_as_tensor"),
     ("torch", "_sync"),
     ("torch", "_to_functional_tensor"),
@@ -152,6 +153,7 @@ def __getattr__(name: str) -> Any:
 
 
 shape_as_tensor: Callable[[torch.Tensor], torch.Tensor] = torch._shape_as_tensor
+reshape_from_tensor: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch._reshape_from_tensor
 
 # ---- functionalization -----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from lading.passes import torch_private
 from lading.passes.trace.composites import NOT_KEPT
 from lading.passes.trace.recorder import Recorder
 from lading.passes.trace.rules.registry import rule
+from lading.passes.trace.rules.sizes import as_size
 
 _aten = torch.ops.aten
 _NN = torch_private.nn_functions
@@ -40,7 +41,8 @@ def _upsample_rule(name: str, rank: int, corners: bool) -> None:
         if isinstance(scales, (int, float)) or (size is None) == (scales is None):
             return NOT_KEPT
         if size is not None:
-            spatial = list(size)
+            spatial = as_size(list(size))
+            rest = (spatial, *rest[1:])
         else:
             spatial = [_scaled(length, factor) for length, factor in zip(input.shape[2:], scales, strict=True)]
         return rec.keep(overload, (input, *rest), ((*input.shape[:2], *spatial), input.dtype))

@@ -60,6 +60,12 @@ def _shape_as_tensor(rec: Recorder, input: Any) -> Any:
     return torch.tensor(tuple(input.shape)) if made is NOT_KEPT else made
 
 
+@rule(torch_private.reshape_from_tensor)
+def _reshape_from_tensor(rec: Recorder, input: Any, shape: Any) -> Any:
+    """Reshape to the sizes in a tensor, which PyTorch would read from memory."""
+    return input.reshape([shape[index].item() for index in range(shape.shape[0])])
+
+
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
@@ -79,21 +85,22 @@ def _flattened(data: Any, flat: list[Any]) -> list[int] | None:
 # ---- sizes that are tensors ------------------------------------------------------------------------------------------
 
 
-def _as_size(value: Any) -> Any:
+def as_size(value: Any) -> Any:
+    """Return a size, or a list of some, with integer tensors of no dimensions read as symbolic numbers."""
     if isinstance(value, torch.Tensor) and value.dim() == 0 and not value.is_floating_point():
         return value.item()
     if type(value) in (tuple, list, torch.Size) and any(isinstance(item, torch.Tensor) for item in value):
-        return [_as_size(item) for item in value]
+        return [as_size(item) for item in value]
     return value
 
 
 def _sized_rule(function: Any, first: int, last: int | None) -> None:
     def sized(rec: Recorder, *args: Any, **kwargs: Any) -> Any:
         """Read the sizes that are tensors as numbers; PyTorch would read them from memory."""
-        given = [*args[:first], *(_as_size(value) for value in args[first:last]), *(args[last:] if last else ())]
+        given = [*args[:first], *(as_size(value) for value in args[first:last]), *(args[last:] if last else ())]
         size = kwargs.get("size")
-        if size is not None and _as_size(size) is not size:
-            kwargs["size"] = _as_size(size)
+        if size is not None and as_size(size) is not size:
+            kwargs["size"] = as_size(size)
         elif all(one is other for one, other in zip(given, args, strict=True)):
             return NOT_KEPT
         return function(*given, **kwargs)

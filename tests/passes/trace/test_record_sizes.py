@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+import torch.onnx.operators
 from torch import nn
 
 EXAMPLE = {"b": 2, "h": 6, "w": 4}
@@ -31,7 +32,19 @@ def scatter(x):
     return y.index_add_(0, torch.arange(2), x[:2])
 
 
+def reshaped_by_tensors(x):
+    shape = torch.onnx.operators.shape_as_tensor(x)
+    flat = torch.onnx.operators.reshape_from_tensor_shape(x, torch.stack([shape[0] * shape[1]]))
+    return (
+        flat,
+        x.new_zeros(shape[0], 3),
+        torch.arange(shape[1]),
+        F.interpolate(x[None, None], size=(shape[0], shape[1] * 2)),
+    )
+
+
 CASES = {
+    "sizes that are tensors": (reshaped_by_tensors, ("b", "h")),
     "adaptive pooling": (lambda x: (F.adaptive_avg_pool2d(x, (3, 2)), F.adaptive_max_pool2d(x, 2)), ("b", 3, "h", "w")),
     "affine grid": (grid, ("b", 3, "h", "w")),
     "arange": (lambda x: torch.arange(0, 2 * x.shape[0], 2), ("b", 4)),

@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check types format golden tables docs faults bench clean
+.PHONY: help install test check types format golden tables docs faults bench clients clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: ## Measure exports against both stock exporters and write benchmarks/READ
 	$(PYTHON) benchmarks/export_speed.py --write
 	$(PYTHON) benchmarks/scaling.py --write
 	$(PYTHON) benchmarks/graph_quality.py --write
+
+clients: ## Run libraries' own exports under lading and under both stock exporters, and write benchmarks/README.md
+	$(PYTHON) benchmarks/clients/clients.py --write
 
 clean: ## Remove what building and testing leave
 	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .types

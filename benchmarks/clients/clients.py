@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Libraries' own export calls under `lading run` and under both exporters of PyTorch, each file compared with eager.
+
+`python benchmarks/clients/clients.py` makes the environments that are missing under `build/clients`, runs every case
+under every exporter, and with `--write` puts the table into benchmarks/README.md. Each library lives in an environment
+of its own that sees the packages of this Python, so that PyTorch is not installed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import datetime
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torchvision_operators
+from watch import EXPORTER, RECORD
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- clients: begin -->", "<!-- clients: end -->"
+EXPORTERS = ("lading", "torchscript", "dynamo")
+TORCH, TORCHVISION = "torch==2.13.0", "torchvision==0.28.0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    """One library: its program, and what its environment needs beside the packages of this Python.
+
+    `alone` leaves the requirements of what is listed out, where they clash with lading's.
+    """
+
+    library: str
+    program: str
+    needs: tuple[str, ...]
+    alone: bool = False
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """The names in `CASES` of the program, which is not imported for it."""
+        tree = ast.parse((HERE / "programs" / f"{self.program}.py").read_text(encoding="utf-8"))
+        (cases,) = (
+            node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "CASES"
+        )
+        return tuple(ast.literal_eval(cases))
+
+
+CLIENTS = (
+    Client("lightning", "lightning_module", ("lightning==2.6.6",)),
+    Client(
+        "hummingbird-ml",
+        "hummingbird_models",
+        # Its requirement of onnx below 1.17 is not lading's, and nothing in it needs that.
+        ("hummingbird-ml==0.4.12", "onnxconverter-common==1.16.0", "psutil==7.2.2", "dill==0.4.1"),
+        alone=True,
+    ),
+    Client("timm", "timm_models", ("timm==1.0.31", TORCHVISION)),
+    Client("torch-geometric", "geometric", ("torch-geometric==2.8.1",)),
+    Client("silero-vad", "silero", ("silero-vad==6.2.3",)),
+    Client("ultralytics", "ultralytics_models", ("ultralytics==8.4.190", TORCHVISION)),
+    Client("optimum-onnx", "optimum_models", ("optimum-onnx==0.1.0", "optimum==2.1.0", "transformers==4.57.6")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What became of one case under one exporter; a library may export several times in it."""
+
+    library: str
+    case: str
+    exporter: str
+    status: str
+    reason: str = ""
+    seconds: float | None = None
+    nodes: int | None = None
+    opsets: str = ""
+
+    @property
+    def served(self) -> bool:
+        return self.status == "right"
+
+
+# ---- environments ----------------------------------------------------------------------------------------------------
+
+
+def environment(client: Client, folder: Path) -> Path:
+    """Return the Python of a library's environment, made if it is not there."""
+    place = folder / client.library
+    python = place / "bin" / "python"
+    done = place / "ready"
+    if done.exists():
+        return python
+    venv.create(place, with_pip=False)
+    site_packages = next((place / "lib").glob("python*/site-packages"))
+    # What is installed in the environment itself goes before it.
+    (site_packages / "zz_base.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n", encoding="utf-8")
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    constraint = place / "constraints.txt"
+    constraint.write_text(f"{TORCH}\n", encoding="utf-8")
+    subprocess.run([*install, *(["--no-deps"] if client.alone else ["-c", str(constraint)]), *client.needs], check=True)
+    subprocess.run([*install, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
+    if TORCHVISION in client.needs:
+        torchvision_operators.mend(site_packages)
+    done.touch()
+    return python
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+def run(client: Client, case: str, exporter: str, python: Path, timeout: float) -> Result:
+    """Run one case of a library under one exporter, in a process and a folder of its own."""
+    program = [str(python), str(HERE / "programs" / f"{client.program}.py"), case]
+    command = [str(python.with_name("lading")), "run", "--", *program] if exporter == "lading" else program
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "exports.jsonl"
+        surroundings = {
+            **os.environ,
+            "PYTHONPATH": str(HERE),
+            "OMP_NUM_THREADS": "1",
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+            EXPORTER: exporter,
+            RECORD: str(record),
+        }
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=surroundings, timeout=timeout, capture_output=True, text=True, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Result(client.library, case, exporter, "no file", f"not done in {timeout:.0f} s")
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return _result(client.library, case, exporter, [json.loads(line) for line in lines], done.returncode, said)
+
+
+_BY_SEVERITY = ("no file", "wrong on the example", "wrong elsewhere", "not compared", "right")
+
+
+def _result(library: str, case: str, exporter: str, exports: Sequence[dict], code: int, said: Sequence[str]) -> Result:
+    if not exports:
+        return Result(library, case, exporter, "no file", said[-1][:160] if said else "no export took place")
+    worst = min(exports, key=lambda line: _BY_SEVERITY.index(line["status"]))
+    status, reason = worst["status"], worst.get("reason", "")
+    if code and status == "right":
+        status, reason = "library fails after it", said[-1][:160] if said else f"exit code {code}"
+    made = [line for line in exports if "nodes" in line]
+    opsets = sorted({f"{line['opset_asked'] or 'any'} -> {line['opset']}" for line in made})
+    return Result(
+        *(library, case, exporter, status, reason),
+        seconds=sum(line["cpu_seconds"] for line in exports),
+        nodes=sum(line["nodes"] for line in made) if made else None,
+        opsets=", ".join(opsets),
+    )
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def table(results: Sequence[Result], clients: Sequence[Client]) -> str:
+    """Return the results as Markdown: what each exporter serves, and a line for each case and exporter."""
+    import onnx
+    import onnxruntime
+    import torch
+
+    packages = ", ".join(need.replace("==", " ") for client in clients for need in client.needs[:1])
+    when = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    total = len({(result.library, result.case) for result in results})
+    served = ", ".join(
+        f"{name} {sum(result.served for result in results if result.exporter == name)}" for name in EXPORTERS
+    )
+    lines = [
+        f"Measured {when} with torch {torch.__version__}, onnx {onnx.__version__}, onnxruntime "
+        f"{onnxruntime.__version__}; {packages}. Of {total} cases, right on every check: {served}.",
+        "",
+        "| library | case | exporter | opset asked -> delivered | nodes | CPU s | the file is |",
+        "| --- | --- | --- | --- | ---: | ---: | --- |",
+    ]
+    for result in results:
+        nodes = "" if result.nodes is None else str(result.nodes)
+        seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
+        reason = result.reason.replace("|", "\\|").replace("\n", " ")
+        said = f"{result.status}: {reason}" if reason else result.status
+        lines.append(
+            f"| {result.library} | {result.case} | {result.exporter} | {result.opsets} | {nodes} | {seconds} | {said} |"
+        )
+    return "\n".join(lines)
+
+
+def _write(text: str) -> None:
+    page = README.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def _chosen(names: Sequence[str]) -> Iterator[Client]:
+    known = {client.library: client for client in CLIENTS}
+    for name in names or known:
+        yield known[name]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("libraries", nargs="*", help=f"some of {', '.join(client.library for client in CLIENTS)}")
+    parser.add_argument("--exporter", action="append", choices=EXPORTERS, help="only this one; may be given again")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "clients", help="where the environments are")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for one case under one exporter")
+    parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
+    arguments = parser.parse_args()
+    clients = list(_chosen(arguments.libraries))
+    results = []
+    for client in clients:
+        python = environment(client, arguments.folder)
+        for case in client.cases:
+            for exporter in arguments.exporter or EXPORTERS:
+                result = run(client, case, exporter, python, arguments.timeout)
+                results.append(result)
+                print(f"{client.library}, {case}, {exporter}: {result.status} {result.reason}", file=sys.stderr)
+    text = table(results, clients)
+    if arguments.write:
+        _write(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,13 +13,28 @@ if TYPE_CHECKING:
 META_KEY = "lading.origin"
 
 
+@attrs.frozen(eq=False)
+class ModuleCall:
+    """One call of a module in one run of the model: the module, and the call that it happened in (None for the first).
+
+    `module`, `module_class` and `source`, the line of the caller, are as in `Origin`. A module that runs twice has two
+    calls, which are told apart by identity.
+    """
+
+    module: str
+    module_class: str
+    source: str = ""
+    outer: ModuleCall | None = None
+
+
 @attrs.frozen
 class Origin:
     """The history of one node.
 
     `module` is the dotted path of the module that called the operator ("" for the root), `module_class` its class,
-    `source` "relative/path.py:123", and `passes` the ids of the steps that made the node, oldest first.  `numbers` is
-    the number that the run gave to the node; on a new node, those of the nodes that it was made from.
+    `source` "relative/path.py:123", and `passes` the ids of the steps that made the node, oldest first.  `call` is the
+    module call that the operator ran in.  `numbers` is the number that the run gave to the node; on a new node, those
+    of the nodes that it was made from.  Neither takes part in comparisons.
     """
 
     module: str = ""
@@ -27,13 +42,14 @@ class Origin:
     source: str = ""
     passes: tuple[str, ...] = ()
     numbers: tuple[int, ...] = attrs.field(default=(), eq=False)
+    call: ModuleCall | None = attrs.field(default=None, eq=False, repr=False)
 
     def numbered(self, number: int, step: str | None = None) -> Origin:
         """The same origin as that of the node `number`, with `step` as the latest of `passes`."""
         passes = self.passes
         if step is not None and passes[-1:] != (step,):
             passes = (*passes, step)
-        return Origin(self.module, self.module_class, self.source, passes, (number,))
+        return Origin(self.module, self.module_class, self.source, passes, (number,), self.call)
 
     def __str__(self) -> str:
         place = self.module or "the root module"

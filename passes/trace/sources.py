@@ -16,7 +16,7 @@ import lading.passes
 import lading.pipeline
 import torch
 from lading.passes import torch_private
-from lading.pipeline.origin import NOWHERE, Origin
+from lading.pipeline.origin import NOWHERE, ModuleCall, Origin
 
 _FRAME_LIMIT = 64
 
@@ -124,10 +124,8 @@ class Places:
     def __init__(self, paths: dict[int, str], boundary: CodeType) -> None:
         self._paths = paths
         self._boundary = boundary
-        self._stack: list[dict[Any, Origin]] = [{}]
-        self._names: list[tuple[str, str]] = [("", "")]
-        self._origins: dict[int, dict[Any, Origin]] = {}
-        self._held: list[Any] = []
+        self._calls: list[ModuleCall | None] = [None]
+        self._origins: list[dict[Any, Origin]] = [{}]
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:
@@ -141,23 +139,27 @@ class Places:
             leaving.remove()
 
     def _enter(self, module: torch.nn.Module, _: Any) -> None:
-        key = id(module)
-        origins = self._origins.get(key)
-        if origins is None:
-            origins = self._origins[key] = {}
-            self._held.append(module)
-        self._stack.append(origins)
-        path = self._paths.get(key)
-        self._names.append((self._names[-1][0] if path is None else path, type(module).__name__))
+        outer = self._calls[-1]
+        path = self._paths.get(id(module))
+        if path is None:
+            path = "" if outer is None else outer.module
+        self._calls.append(ModuleCall(path, type(module).__name__, self.line(), outer))
+        self._origins.append({})
 
     def _leave(self, module: torch.nn.Module, _: Any, __: Any) -> None:
-        self._stack.pop()
-        self._names.pop()
+        self._calls.pop()
+        self._origins.pop()
+
+    @property
+    def call(self) -> ModuleCall | None:
+        """The module call that runs now, None outside of any."""
+        return self._calls[-1]
 
     @property
     def module(self) -> str:
         """The dotted path of the module that runs now."""
-        return self._names[-1][0]
+        call = self._calls[-1]
+        return "" if call is None else call.module
 
     def line(self) -> str:
         """Return the user's line that runs now."""
@@ -168,11 +170,11 @@ class Places:
         return user_text(sys._getframe(1), self._boundary)
 
     def origin(self) -> Origin:
-        """Return the origin of an operator that is called right now; equal places share one object."""
+        """Return the origin of an operator that is called right now; equal places of one call share one object."""
         known = _PATH_OF_CODE
         frame: FrameType | None = sys._getframe(1)
         boundary = self._boundary
-        origins = self._stack[-1]
+        origins = self._origins[-1]
         while frame is not None:
             code = frame.f_code
             if code is boundary:
@@ -184,12 +186,16 @@ class Places:
                 key = (code, frame.f_lasti)
                 origin = origins.get(key)
                 if origin is None:
-                    module, kind = self._names[-1]
-                    origin = origins[key] = Origin(module, kind, f"{path}:{frame.f_lineno}")
+                    origin = origins[key] = self._origin(f"{path}:{frame.f_lineno}")
                 return origin
             frame = frame.f_back
-        module, kind = self._names[-1]
         origin = origins.get(None)
         if origin is None:
-            origin = origins[None] = Origin(module, kind) if module or kind else NOWHERE
+            origin = origins[None] = self._origin("")
         return origin
+
+    def _origin(self, source: str) -> Origin:
+        call = self._calls[-1]
+        if call is None:
+            return Origin("", "", source) if source else NOWHERE
+        return Origin(call.module, call.module_class, source, call=call)

@@ -11,6 +11,7 @@ import torch
 from lading.passes import dialect
 from lading.passes.control_flow import BodyNames
 from lading.passes.structure import unused_name
+from lading.passes.trace.exported.places import ProgramPlaces
 from lading.passes.trace.exported.sizes import ScopedArithmetic, Sizes
 from lading.passes.trace.recorder import _number_form as number_form
 from lading.passes.trace.recorder import type_of
@@ -48,13 +49,13 @@ class ProgramGraph:
     Args:
         sizes: the names of symbolic sizes.
         outer: the graph around a body.
-        wrapped: the user's model is a member of the module that was exported.
+        places: gives the program's nodes their origins; that of the graph around a body if not given.
     """
 
-    def __init__(self, sizes: Sizes, outer: ProgramGraph | None = None, *, wrapped: bool = False) -> None:
+    def __init__(self, sizes: Sizes, outer: ProgramGraph | None = None, *, places: ProgramPlaces | None = None) -> None:
         self.sizes = sizes
         self.outer = outer
-        self.wrapped: bool = wrapped if outer is None else outer.wrapped
+        self.places: ProgramPlaces = places or (ProgramPlaces(wrapped=False) if outer is None else outer.places)
         self.nodes: list[ir.Node] = []
         self.graph_inputs: list[ir.Value] = []
         self.origin: Origin = NOWHERE if outer is None else outer.origin

@@ -19,6 +19,7 @@ from lading.passes.trace.exported.exporting import PREFIX, Made, exported_progra
 from lading.passes.trace.exported.given import as_exported
 from lading.passes.trace.exported.graph import ProgramGraph
 from lading.passes.trace.exported.guards import Guards
+from lading.passes.trace.exported.places import ProgramPlaces
 from lading.passes.trace.exported.sizes import Sizes
 from lading.passes.trace.exported.walk import Walk
 from lading.passes.trace.exported.writes import needs_functionalization
@@ -67,7 +68,7 @@ class _Reading:
         self.made = made
         self.program = made.program
         self.sizes = Sizes()
-        self.graph = ProgramGraph(self.sizes, wrapped=made.paths is not None)
+        self.graph = ProgramGraph(self.sizes, places=ProgramPlaces(wrapped=made.paths is not None))
         self.walk = Walk(made.program.graph_module, self.graph)
         self.constants: dict[str, str] = {}
         self.tied: dict[str, tuple[str, ...]] = {}

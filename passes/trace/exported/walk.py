@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 from lading.passes.torch_private import HigherOrderOperator
 from lading.passes.trace.exported.graph import ProgramGraph, as_argument
-from lading.passes.trace.exported.places import line_of, origin_of
+from lading.passes.trace.exported.places import line_of
 from lading.passes.trace.exported.writes import functional_form
 from lading.passes.trace.storage import STRIDED, strided_call
 from lading.pipeline.errors import CaptureError
@@ -62,7 +62,7 @@ class Walk:
                 continue
             if node.op == "output":
                 return torch.fx.map_arg(node.args[0], self.value)
-            self.graph.origin = origin_of(node, wrapped=self.graph.wrapped)
+            self.graph.origin = self.graph.places.origin_of(node)
             if node.op == "get_attr":
                 self.values[node] = self._attribute(node)
             elif node.op == "call_function":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,18 +16,22 @@ from lading.passes.trace.recorder import Recorder
 from lading.passes.trace.script.programs import Program, Step, class_name, program_of
 from lading.passes.trace.script.values import FunctionName, List, ModuleObject, Number, Raised, Unusable, plain_number
 from lading.pipeline.errors import CaptureError
-from lading.pipeline.origin import Origin
+from lading.pipeline.origin import ModuleCall, Origin
 
 Handler = Callable[..., Any]
+
+_FORWARD = re.compile(r"forward\d*")
+"""The methods whose call is one of the module; `torch.jit.trace` writes the second call of one module as `forward1`."""
 
 
 @attrs.define(eq=False)
 class Frame:
-    """One call: its variables, the module it belongs to and the step that runs."""
+    """One call: its variables, the module it belongs to, the step that runs, and the module call that it is part of."""
 
     variables: dict[str, Any]
     module: str
     module_class: str
+    call: ModuleCall | None = None
     step: Step | None = None
 
 
@@ -36,7 +41,7 @@ class ScriptPlaces:
     def __init__(self, frames: list[Frame], around: Any = None) -> None:
         self._frames = frames
         self._around = around
-        self._origins: dict[tuple[str, str, str], Origin] = {}
+        self._origins: dict[tuple[ModuleCall | None, str, str, str], Origin] = {}
 
     @property
     def module(self) -> str:
@@ -44,6 +49,13 @@ class ScriptPlaces:
         if self._frames:
             return self._frames[-1].module
         return self._around.module if self._around is not None else ""
+
+    @property
+    def call(self) -> ModuleCall | None:
+        """The module call that runs now, None outside of any."""
+        if self._frames:
+            return self._frames[-1].call
+        return self._around.call if self._around is not None else None
 
     def line(self) -> str:
         """Return the innermost line of the user's that runs."""
@@ -57,10 +69,10 @@ class ScriptPlaces:
         frame = self._frames[-1] if self._frames else None
         if frame is None:
             return self._around.origin() if self._around is not None else Origin()
-        key = (frame.module, frame.module_class, self.line())
-        known = self._origins.get(key)
+        place = (frame.module, frame.module_class, self.line())
+        known = self._origins.get((frame.call, *place))
         if known is None:
-            known = self._origins[key] = Origin(*key)
+            known = self._origins[(frame.call, *place)] = Origin(*place, call=frame.call)
         return known
 
 
@@ -121,7 +133,10 @@ class Interpreter:
             graph = torch_private.script_method(target.handle, name).graph
             self._graphs.append(graph)
             program = self._programs[key] = program_of(graph)
-        return self._call(program, [target, *args], target.path, target.kind)
+        call = self.places.call
+        if _FORWARD.fullmatch(name):
+            call = ModuleCall(target.path, target.kind, self.places.line(), call)
+        return self._call(program, [target, *args], target.path, target.kind, call)
 
     def call_function(self, name: str, args: Sequence[Any]) -> Any:
         """Run a TorchScript function by its qualified name."""
@@ -137,18 +152,18 @@ class Interpreter:
             program = self._programs[name] = self._program(graph)
         caller = self.frames[-1] if self.frames else None
         module, kind = (caller.module, caller.module_class) if caller is not None else ("", "")
-        return self._call(program, list(args), module, kind)
+        return self._call(program, list(args), module, kind, self.places.call)
 
     def call_graph(self, graph: Any, args: Sequence[Any], module: str = "", kind: str = "") -> Any:
         """Run a graph on its inputs."""
-        return self._call(self._program(graph), list(args), module, kind)
+        return self._call(self._program(graph), list(args), module, kind, self.places.call)
 
     def _program(self, graph: Any) -> Program:
         self._graphs.append(graph)
         return program_of(graph)
 
-    def _call(self, program: Program, args: list[Any], module: str, kind: str) -> Any:
-        frame = Frame(dict(zip(program.inputs, args, strict=True)), module, kind)
+    def _call(self, program: Program, args: list[Any], module: str, kind: str, call: ModuleCall | None) -> Any:
+        frame = Frame(dict(zip(program.inputs, args, strict=True)), module, kind, call)
         self.frames.append(frame)
         try:
             self.run(program)

@@ -124,6 +124,7 @@ class Exported:
             "ir_version": self.model.ir_version,
             "nodes": sum(operators.values()),
             "operators": dict(sorted(operators.items())),
+            "functions": {function.name: len(function) for function in self.model.functions.values()},
             "inputs": [_described(value) for value in graph.inputs],
             "outputs": [_described(value) for value in graph.outputs],
             "axes": {name: {str(axis): symbol for axis, symbol in axes.items()} for name, axes in self.axes.items()},
@@ -207,7 +208,8 @@ class Exported:
         """Inputs that onnxruntime writes over: running statistics that a normalization in training mode moves."""
         from .passes.graph_edits import is_moved_statistic
 
-        return {value.name for value in self.model.graph.inputs if value.name and is_moved_statistic(value)}
+        inputs, functions = self.model.graph.inputs, self.model.functions
+        return {value.name for value in inputs if value.name and is_moved_statistic(value, functions)}
 
     def _runtime_session(self) -> Any:
         if self._session is None:

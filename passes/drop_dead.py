@@ -22,7 +22,8 @@ class DropDead:
     Why: other passes leave their leftovers behind on purpose, and a runtime would load and plan all of it.
 
     Optional outputs that nobody reads go too, with one exception: the outputs of BatchNormalization say before opset 14
-    whether it trains, so they stay. Graph inputs always stay: they are the user's, used or not.
+    whether it trains, so they stay. Inputs that a function does not read go on both sides, and outputs that are read
+    after none of its calls. Graph inputs always stay: they are the user's, used or not.
 
     Declines when: never; what is used is not dead.
 
@@ -49,6 +50,8 @@ class DropDead:
 
     def run(self, work: Work, note: Note) -> None:
         """Sweep each graph once, from its end."""
+        from .function_borders import drop_dead_borders
+
         model = work.model
         assert model is not None
         sweep = _Sweep(work.target.opset, note)
@@ -56,6 +59,7 @@ class DropDead:
         for graph in (model.graph, *bodies):
             sweep.graph(graph)
         sweep.functions(model)
+        drop_dead_borders(model, note)
         for graph in (model.graph, *bodies):
             sweep.initializers(graph)
 

@@ -50,12 +50,12 @@ class FoldBatchNorm:
     def run(self, work: Work, note: Note) -> None:
         """Visit each normalisation once, in order."""
         from .batch_norms import fold
-        from .graph_edits import with_subgraphs
+        from .graph_edits import all_graphs
 
         model = work.model
         assert model is not None
         trains = getattr(work.values.get(Fact.ARGUMENTS), "trains", False)
-        for graph in with_subgraphs(model.graph):
+        for graph in all_graphs(model):
             for node in graph:
                 if node.op_type == "BatchNormalization" and node.domain in ("", "ai.onnx"):
                     reason = "the export is for training" if trains else fold(model, node, note)

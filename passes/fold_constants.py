@@ -29,6 +29,9 @@ class FoldConstants:
     `weights = false` weights are left as they are, which recipes choose where somebody feeds them at run time. So it is
     in every export for training, where a folded weight would no longer be the one that is trained.
 
+    What the body of a function does to its weights alone is done before its calls, where the weights are known, unless
+    the weight is used in its own form too.
+
     Declines when: the result, or what would be stored anew of a weight that is used elsewhere as well, is larger than
     the inputs it replaces by more than `size_limit` bytes; the operator draws random numbers; it quantizes (the
     pattern is what runtimes look for); there is no evaluator for it.

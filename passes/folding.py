@@ -20,11 +20,13 @@ from .graph_edits import (
     is_non_deterministic,
     keep_knowledge,
     remove_node,
+    stated_bytes,
     static_ints,
     subgraphs_of,
     take_place,
 )
 from .known_sizes import KnownSizes, reshape_target
+from .lifting import lift_weight_arithmetic
 from .node_values import CannotEvaluate, can_evaluate, evaluate
 from .weight_views import views_of
 from .weights import ComputedWeight, Weight
@@ -55,7 +57,9 @@ class Folding:
         self._static: dict[tuple[int, ...], ir.Value] = {}
 
     def run(self) -> None:
-        """Fold the main graph, then the bodies of functions."""
+        """Take what functions do to their weights out of them, fold the main graph, then the bodies of functions."""
+        if self._weights and self._model.functions:
+            lift_weight_arithmetic(self._model, self._fresh, self._limit, self._note)
         self._graph(self._model.graph)
         for function in self._model.functions.values():
             self._in_function = True
@@ -131,7 +135,7 @@ class Folding:
             self._note.declined(node, "no evaluator for this operator")
             return
         total = sum(tensor.nbytes for tensor in tensors if tensor is not None)
-        stated = [_stated_bytes(value) for value in node.outputs]
+        stated = [stated_bytes(value) for value in node.outputs]
         if None not in stated and self._too_large(node, total, sum(cast("list[int]", stated))):
             return
         if on_weight and total > _AT_ONCE:
@@ -216,7 +220,7 @@ class Folding:
             self._install(node, [ir.Tensor(np.array(count, dtype=np.int64))])
 
     def _static_target(self, node: ir.Node) -> None:
-        if self._in_function or int_of(node, "allowzero", 0) or static_ints(node.inputs[1]) is not None:
+        if int_of(node, "allowzero", 0) or static_ints(node.inputs[1]) is not None:
             return
         source, sizes = node.inputs[0], self._sizes.of(node.inputs[1])
         if source is None or sizes is None or sizes.scalar:
@@ -224,10 +228,12 @@ class Folding:
         target = reshape_target(sizes, source.shape)
         if target is None:
             return
-        value = self._static.get(tuple(target))
-        if value is None:
-            tensor = ir.Tensor(np.array(target, dtype=np.int64))
-            value = self._static[tuple(target)] = self._initializer(tensor, "shape")
+        tensor = ir.Tensor(np.array(target, dtype=np.int64))
+        if self._in_function:
+            value = self._constant_node(node, tensor, "shape")
+        else:
+            known = self._static.get(tuple(target))
+            value = self._static[tuple(target)] = known or self._initializer(tensor, "shape")
         node.replace_input_with(1, value)
         self._note.count("static Reshape")
 
@@ -354,12 +360,6 @@ class Folding:
             return False
         self._note.declined(node, "the result is larger than the size limit allows")
         return True
-
-
-def _stated_bytes(value: ir.Value) -> int | None:
-    if value.dtype is None or value.shape is None or not value.shape.is_static():
-        return None
-    return int(np.prod(value.shape.numpy(), dtype=np.int64) * value.dtype.itemsize)
 
 
 def _agrees(array: np.ndarray, value: ir.Value) -> bool:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import onnx_ir as ir
@@ -41,6 +42,15 @@ def all_graphs(model: ir.Model) -> Iterator[ir.Graph]:
         yield from with_subgraphs(function.graph)
 
 
+def symbols_of(graph: ir.Graph) -> set[str]:
+    """Return the names of symbolic sizes in a graph and in those nested in it."""
+    values: list[ir.Value] = []
+    for each in with_subgraphs(graph):
+        values.extend(each.inputs)
+        values.extend(value for node in each for value in node.outputs)
+    return {dim.value for value in values for dim in value.shape or () if not isinstance(dim, int) and dim.value}
+
+
 def used_domains(model: ir.Model) -> set[str]:
     """Return the operator domains of all nodes, the default one as \"\"."""
     return {"" if node.domain == "ai.onnx" else node.domain for graph in all_graphs(model) for node in graph}
@@ -66,19 +76,25 @@ def is_inference_dropout(node: ir.Node) -> bool:
     return mode is not None and not bool(mode.numpy().reshape(-1)[0])
 
 
-def is_moved_statistic(value: ir.Value) -> bool:
-    """Whether a BatchNormalization in training mode moves this running statistic.
+def is_moved_statistic(value: ir.Value, functions: Mapping[ir.OperatorIdentifier, ir.Function]) -> bool:
+    """Whether a BatchNormalization in training mode moves this running statistic, be it in one of the functions.
 
     Such a value is to stay apart from every other, equal or not: onnxruntime writes the moved statistic over it, and
     so over the scale or the shift if they are the same initializer.
     """
-    return any(
-        index in (3, 4)
-        and node.op_type == "BatchNormalization"
-        and node.domain in ("", "ai.onnx")
-        and int_of(node, "training_mode", 0) != 0
-        for node, index in value.uses()
-    )
+    for node, index in value.uses():
+        function = functions.get(node.op_identifier())
+        if function is not None:
+            if is_moved_statistic(function.inputs[index], functions):
+                return True
+        elif (
+            index in (3, 4)
+            and node.op_type == "BatchNormalization"
+            and node.domain in ("", "ai.onnx")
+            and int_of(node, "training_mode", 0) != 0
+        ):
+            return True
+    return False
 
 
 def constant_tensor(value: ir.Value | None) -> ir.TensorProtocol | None:
@@ -91,9 +107,12 @@ def constant_tensor(value: ir.Value | None) -> ir.TensorProtocol | None:
     producer = value.producer()
     if producer is None:
         return value.const_value if value.is_initializer() and not value.is_graph_input() else None
-    if producer.op_type != "Constant" or producer.domain not in ("", "ai.onnx"):
-        return None
-    return constant_of_node(producer)
+    return constant_of_node(producer) if is_constant(producer) else None
+
+
+def is_constant(node: ir.Node) -> bool:
+    """Whether a node is ONNX's Constant."""
+    return node.op_type == "Constant" and node.domain in ("", "ai.onnx")
 
 
 def constant_of_node(node: ir.Node) -> ir.TensorProtocol | None:
@@ -115,6 +134,13 @@ def constant_of_node(node: ir.Node) -> ir.TensorProtocol | None:
 def dims_of(tensor: ir.TensorProtocol) -> tuple[int, ...]:
     """Return the sizes of a tensor, which are all known."""
     return tuple(cast("Iterable[int]", tensor.shape))
+
+
+def stated_bytes(value: ir.Value) -> int | None:
+    """Return how many bytes a value takes, or None where its type or a size is not known."""
+    if value.dtype is None or value.shape is None or not value.shape.is_static():
+        return None
+    return int(math.prod(value.shape.numpy()) * value.dtype.itemsize)
 
 
 def int_of(node: ir.Node, name: str, default: int) -> int:

@@ -33,31 +33,26 @@ class InferShapes:
     """
 
     def run(self, work: Work, note: Note) -> None:
-        """Look for gaps; fill them by one call of onnx.shape_inference."""
-        from .graph_edits import with_subgraphs
+        """Look for gaps, in the bodies of functions too; fill them by one call of onnx.shape_inference a graph."""
+        from .graph_edits import symbols_of, with_subgraphs
 
         model = work.model
         assert model is not None
-        if not any(_is_gap(value) for graph in with_subgraphs(model.graph) for node in graph for value in node.outputs):
-            return
-        inferred = _infer(model, note)
-        if inferred is None:
-            return
-        _merge(model.graph, inferred.graph, _symbols(model), note)
-        for graph in with_subgraphs(model.graph):
-            for node in graph:
-                if any(_is_gap(value) for value in node.outputs):
-                    note.declined(node, "onnx infers no type or shape")
-
-
-def _symbols(model: ir.Model) -> set[str]:
-    """Return the names of dimensions in the model, to tell them from those that onnx makes up."""
-    from .graph_edits import with_subgraphs
-
-    values = [*model.graph.inputs]
-    for graph in with_subgraphs(model.graph):
-        values.extend(value for node in graph for value in node.outputs)
-    return {dim.value for value in values for dim in value.shape or () if not isinstance(dim, int) and dim.value}
+        for root in (model.graph, *(function.graph for function in model.functions.values())):
+            graphs = list(with_subgraphs(root))
+            if not any(_is_gap(value) for graph in graphs for node in graph for value in node.outputs):
+                continue
+            if root is not model.graph and any(value.type is None for value in root.inputs):
+                note.declined(root.name or "a function", "the types of a function's inputs are not known")
+                continue
+            inferred = _infer(model, root, note)
+            if inferred is None:
+                continue
+            _merge(root, inferred.graph, symbols_of(root), note)
+            for graph in graphs:
+                for node in graph:
+                    if any(_is_gap(value) for value in node.outputs):
+                        note.declined(node, "onnx infers no type or shape")
 
 
 def _is_gap(value: ir.Value) -> bool:
@@ -72,7 +67,7 @@ def _is_tensor(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType)
 
 
-def _infer(model: ir.Model, note: Note) -> onnx.ModelProto | None:
+def _infer(model: ir.Model, root: ir.Graph, note: Note) -> onnx.ModelProto | None:
     import onnx
     import onnx_ir as ir
 
@@ -81,12 +76,13 @@ def _infer(model: ir.Model, note: Note) -> onnx.ModelProto | None:
 
     proto = onnx.ModelProto(ir_version=max(model.ir_version, 8))
     # Imports are only completed when the file is written, and the inference wants one for every domain.
-    for domain in sorted({"", *model.opset_imports, *used_domains(model)}):
-        proto.opset_import.add(domain=domain, version=model.opset_imports.get(domain, 1))
+    versions = {**model.opset_imports, **root.opset_imports}
+    for domain in sorted({"", *versions, *used_domains(model)}):
+        proto.opset_import.add(domain=domain, version=versions.get(domain, 1))
     for function in model.functions.values():
         ir.serde.serialize_function_into(proto.functions.add(), function)
-    proto.graph.CopyFrom(graph_without_initializers(model.graph))
-    for name, value in model.graph.initializers.items():
+    proto.graph.CopyFrom(graph_without_initializers(root))
+    for name, value in root.initializers.items():
         tensor = value.const_value
         if tensor is None or value.is_graph_input():
             continue

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flattening calls to model-local functions."""
+"""Which modules are functions in the file: those that the recipe names; all other calls are flat."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..pipeline.declare import a_pass, option
-from ..pipeline.errors import CaptureError
+from ..pipeline.errors import CaptureError, UsageError, near_miss
 from ..pipeline.facts import Fact
 
 if TYPE_CHECKING:
@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 
 @a_pass("inline", requires=(Fact.GRAPH,), provides=(Fact.FLAT,), closes=(Fact.GRAPH,))
 class Inline:
-    """Replace calls of model-local functions by their bodies.
+    """Flatten all calls but those of modules that are to be functions.
 
-    Why: later passes see one flat graph, and need not ask whether a weight or a shape lies behind a call.
+    Why: later passes see one flat graph, and need not ask whether a weight or a shape lies behind a call. But a reader
+    of the file, and a runtime with a kernel of its own for a layer, want that layer as one node.
 
-    Functions named in `preserve` stay functions, and reach the file as such; what they call is inlined into them unless
-    it is preserved too. A capture that makes no functions leaves nothing to do here.
+    Each call of a module whose class is named in `preserve` becomes the call of a function of that name, in the domain
+    `modules`. What the module reads is an input of the function, its weights too, so that layers of one class share one
+    function as long as they compute the same; where they do not, the second is called `Name_1`, and so on. Literals up
+    to 4 KiB are part of the body, and sizes are read from the inputs that have them. A preserved module in another one
+    is a function that a function calls. Weights keep their names in the `state_dict`.
 
-    Declines when: a function is preserved. A name in `preserve` that no function has is a warning, since a capture may
-    have had no call of that module.
+    Functions that a capture has made are inlined, unless they have such a name; what they call goes in with them.
+
+    Functions in a model need IR version 8 and so opset 15: with a name in `preserve`, an older target is an error.
+
+    Declines when: a function is preserved. A name in `preserve` that no module has that was called, or that called no
+    operator, is a warning.
 
     Before::
 
@@ -78,19 +86,42 @@ class Inline:
         }
     """
 
-    preserve: tuple[str, ...] = option((), help="Names of functions (module classes) that stay functions in the file.")
+    preserve: tuple[str, ...] = option((), help="Module classes that are functions in the file, from opset 15 on.")
 
     def run(self, work: Work, note: Note) -> None:
-        """Inline, innermost functions included."""
+        """Inline, innermost functions included, then make functions of modules."""
         model = work.model
         assert model is not None
-        names = {function.name for function in model.functions.values()}
-        for name in self.preserve:
-            if name not in names:
-                note.warned("no function of a preserved name was captured", name=name)
+        if self.preserve:
+            self._check_target(work.target.opset)
         if model.functions:
             self._inline(model, note)
-        work.provide(Fact.FLAT, tuple(sorted(function.name for function in model.functions.values())))
+        called: set[str] = set()
+        if self.preserve:
+            from .outline import Outline
+
+            constants = getattr(work.values.get(Fact.GRAPH), "constants", {})
+            literals = {name for name, path in constants.items() if not path}
+            outline = Outline(model, self.preserve, literals, work.target.opset, note)
+            outline.run()
+            called = outline.called
+        kept = {function.name for function in model.functions.values()}
+        for name in self.preserve:
+            if name not in kept:
+                near = None if name in called else near_miss(name, called)
+                details = {"name": name} if near is None else {"name": name, "nearest": near}
+                note.warned("no function of a preserved name was captured", **details)
+        work.provide(Fact.FLAT, tuple(sorted(kept)))
+
+    def _check_target(self, opset: int) -> None:
+        from .functions import FIRST_OPSET
+
+        if opset < FIRST_OPSET:
+            raise UsageError(
+                f"modules cannot be functions at opset {opset}: the lowest opset that has functions is {FIRST_OPSET}",
+                where=f"inline.preserve: {', '.join(self.preserve)}",
+                hint=f"opset {FIRST_OPSET} or newer, or leave inline.preserve empty",
+            )
 
     def _inline(self, model: ir.Model, note: Note) -> None:
         import onnx_ir as ir

@@ -15,6 +15,7 @@ from ..pipeline.work import Target
 from .control_flow import is_control_flow, is_sequence_operator
 from .decompose import NoDefinition, NotDecomposed, decomposed
 from .dialect import is_dialect_list
+from .functions import initializers_to_constants
 from .kept_operators import keep_operator, remove_with_lists, write_aten
 from .lower.emitter import Emitter
 from .lower.graph import WHY_LEFT, discard, lower_node, lowest_opset_for
@@ -40,15 +41,24 @@ def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, dec
     Raises:
         UnsupportedOperators: the export type keeps nothing and nodes remain.
     """
-    graph = model.graph
-    left = leftovers(graph)
-    if not left:
-        return
-    session = Session(target.opset, target.custom_opsets, graph)
+    bodies = [function.graph for function in model.functions.values()]
+    sessions: dict[ir.Node, Session] = {}
+    for graph in (model.graph, *bodies):
+        nodes = leftovers(graph)
+        if nodes:
+            session = Session(target.opset, target.custom_opsets, graph, repeated=graph is not model.graph)
+            sessions.update(dict.fromkeys(nodes, session))
+    _settle(sessions, target, note, export_type, decompose=decompose)
+    for graph in bodies:
+        initializers_to_constants(graph)
+
+
+def _settle(sessions: dict[ir.Node, Session], target: Target, note: Note, export_type: str, *, decompose: bool) -> None:
+    left = list(sessions)
     if decompose:
         # What the recipe names is to stay whole, unless nothing may stay.
         kept = [node for node in left if export_type != "onnx" and node.meta[WHY_LEFT] == LEFT_BY_RECIPE]
-        left = kept + [node for node in left if node not in kept and not _expanded(node, session, note)]
+        left = kept + [node for node in left if node not in kept and not _expanded(node, sessions[node], note)]
     if not left:
         return
     bound = [node for node in left if is_control_flow(node) or is_sequence_operator(node)]
@@ -57,10 +67,10 @@ def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, dec
         raise _report(left if export_type == "onnx" else bound, target)
     for node in left:
         if export_type == "fallthrough":
-            keep_operator(node, session)
+            keep_operator(node, sessions[node])
             note.count("kept as custom operators")
         else:
-            write_aten(node, session)
+            write_aten(node, sessions[node])
             note.count("written as ATen")
         note.decided(f"kept {_name(node)}", node.meta.pop(WHY_LEFT), node)
 

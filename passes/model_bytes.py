@@ -18,7 +18,7 @@ import onnx
 import onnx_ir as ir
 
 from .data_files import Place, tensor_blocks
-from .graph_edits import dims_of
+from .graph_edits import dims_of, symbols_of
 
 PROTOBUF_LIMIT = (1 << 31) - 1
 """The largest message that protobuf implementations read."""
@@ -69,13 +69,16 @@ def model_bytes(
         outer.opset_import.add(domain=domain, version=version)
     for key, value in sorted(model.metadata_props.items()):
         outer.metadata_props.add(key=key, value=value)
+    shown = symbols_of(model.graph) if model.functions else set()
     for function in model.functions.values():
+        proto = outer.functions.add()
         ir.serde.serialize_function_into(
-            outer.functions.add(),
+            proto,
             function,
             create_value_info=model.ir_version >= 10,
             model_ir_version=model.ir_version,
         )
+        _drop_symbols(proto, shown)
     graph = graph_without_initializers(model.graph, model.ir_version).SerializeToString(deterministic=True)
     records: list[tuple[bytes, ir.TensorProtocol | None]] = []
     graph_size = len(graph)
@@ -91,6 +94,25 @@ def model_bytes(
         records.append((record, raw))
     head = outer.SerializeToString(deterministic=True) + _GRAPH_TAG + _varint(graph_size) + graph
     return ModelBytes(head, tuple(records), len(head) + graph_size - len(graph))
+
+
+def _drop_symbols(function: onnx.FunctionProto, shown: set[str]) -> None:
+    """Leave out the names of sizes that are not those of the main graph.
+
+    They differ between calls. A runtime that puts the body in the place of each call would take sizes for equal that
+    have the same name in two of them.
+    """
+    pending = [(list(function.value_info), list(function.node))]
+    while pending:
+        infos, nodes = pending.pop()
+        for info in infos:
+            for dim in info.type.tensor_type.shape.dim:
+                if dim.dim_param and dim.dim_param not in shown:
+                    dim.ClearField("dim_param")
+        for node in nodes:
+            for attribute in node.attribute:
+                for graph in (attribute.g, *attribute.graphs):
+                    pending.append(([*graph.input, *graph.output, *graph.value_info], list(graph.node)))
 
 
 def inline_size(model: ir.Model, referred: Container[str] = ()) -> int:

@@ -10,6 +10,8 @@ from ..pipeline.facts import Fact
 from ..pipeline.origin import origin_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx_ir as ir
 
     from ..pipeline.note import Note
@@ -28,9 +30,10 @@ class NameValues:
     Why: names are how people find a place in a file, in a profile and in an error message of a runtime.
 
     A node is called `/encoder/layer.0/attention/MatMul` after the module that called it, with `_1`, `_2`, ... where a
-    module has several; its value is that with `_output_0`. Initializers that are weights keep the name that they have
-    in the `state_dict`, with what was done to them after it (`head.weight.T`); other constants are called by the first
-    node that uses them and the place they have there (`/encoder/Reshape_shape`).
+    module has several; its value is that with `_output_0`. The call of a module that is a function is called after the
+    module alone, `/encoder/layer.0`, and names in the function begin there. Initializers that are weights keep the name
+    that they have in the `state_dict`, with what was done to them after it (`head.weight.T`); other constants are
+    called by the first node that uses them and the place they have there (`/encoder/Reshape_shape`).
 
     The names of inputs and outputs are the user's and never change; a weight that has the name of one gets `_1`.
     Names follow from the graph alone, so the same graph gets the same names.
@@ -54,7 +57,7 @@ class _Naming:
         self._formal: dict[str, tuple[str, ...]] = {}
 
     def model(self, model: ir.Model) -> None:
-        from .graph_edits import with_subgraphs
+        from .graph_edits import is_constant, with_subgraphs
 
         graphs = list(with_subgraphs(model.graph))
         for graph in graphs:
@@ -68,7 +71,7 @@ class _Naming:
                     wanted[value] = self._fresh(name)
         for graph in graphs:
             for node in graph:
-                self._node(node)
+                self._node(node, model.graph, model.functions)
         for values in initializers.values():
             for value in values:
                 if value not in wanted and not value.is_graph_input() and not value.is_graph_output():
@@ -79,27 +82,42 @@ class _Naming:
             inside = _Naming(self._opset, self._note)
             for graph in with_subgraphs(function.graph):
                 inside._reserve(graph)
+            constants = []
             for graph in with_subgraphs(function.graph):
                 for node in graph:
-                    inside._node(node)
+                    if is_constant(node):
+                        constants.append(node)
+                    else:
+                        inside._node(node, function.graph, model.functions)
+            # What an initializer would be elsewhere is named like one, by who reads it.
+            for node in constants:
+                inside._rename(node, inside._constant_name(node.outputs[0]), "")
 
     def _reserve(self, graph: ir.Graph) -> None:
         for value in (*graph.inputs, *graph.outputs):
             if value.name:
                 self._taken.add(value.name)
 
-    def _node(self, node: ir.Node) -> None:
+    def _node(self, node: ir.Node, root: ir.Graph, functions: Mapping[ir.OperatorIdentifier, ir.Function]) -> None:
+        """Name a node of the main graph or of a function, the `root`, and its values."""
+        from .functions import within
+
         origin = origin_of(node)
-        name = self._fresh(f"{_scope('' if origin is None else origin.module)}/{node.op_type}")
+        scope = _scope("" if origin is None else within(root, origin.module))
+        called = scope and node.op_identifier() in functions
+        self._rename(node, scope if called else f"{scope}/{node.op_type}", "_output_{}")
+
+    def _rename(self, node: ir.Node, wanted: str, suffix: str) -> None:
+        name = self._fresh(wanted)
         if node.name != name:
             node.name = name
             self._note.count("node named")
         for index, value in enumerate(node.outputs):
             if value.is_graph_output() or value.name == "":
                 continue
-            wanted = self._fresh(f"{name}_output_{index}")
-            if value.name != wanted:
-                value.name = wanted
+            text = self._fresh(f"{name}{suffix.format(index)}") if suffix else name
+            if value.name != text:
+                value.name = text
                 self._note.count("value named")
 
     def _constant_name(self, value: ir.Value) -> str:

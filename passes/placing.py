@@ -63,7 +63,7 @@ def merge_tied(model: ir.Model, note: Note) -> dict[str, str]:
     merged: dict[str, str] = {}
     for value in list(model.graph.initializers.values()):
         tensor = value.const_value
-        if isinstance(tensor, Weight) and tensor.nbytes and not is_moved_statistic(value):
+        if isinstance(tensor, Weight) and tensor.nbytes and not is_moved_statistic(value, model.functions):
             kept = first.setdefault(tensor.storage_key(), value)
             if kept is not value and _merge(model, value, kept, merged):
                 note.count("tied")
@@ -75,7 +75,7 @@ def merge_equal(model: ir.Model, note: Note) -> dict[str, str]:
     groups: dict[tuple[object, ...], list[ir.Value]] = {}
     for value in model.graph.initializers.values():
         tensor = value.const_value
-        if isinstance(tensor, Weight) and tensor.nbytes and not is_moved_statistic(value):
+        if isinstance(tensor, Weight) and tensor.nbytes and not is_moved_statistic(value, model.functions):
             groups.setdefault((tensor.dtype, tuple(tensor.shape)), []).append(value)
     merged: dict[str, str] = {}
     for group in groups.values():

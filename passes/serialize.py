@@ -209,11 +209,14 @@ class Serialize:
 
     def _write_origins(self, model: ir.Model) -> None:
         """Put what `provenance` asks for into each node's metadata, and clear what an earlier run put there."""
-        for node in _all_nodes(model):
+        from .functions import within
+
+        for root, node in _all_nodes(model):
             origin = origin_of(node)
+            module = "" if origin is None else within(root, origin.module)
             wanted: dict[str, str] = {}
             if origin is not None and self.provenance != "none":
-                wanted = {"lading.module": origin.module, "lading.passes": " ".join(origin.passes)}
+                wanted = {"lading.module": module, "lading.passes": " ".join(origin.passes)}
                 if self.provenance == "full":
                     wanted["lading.class"] = origin.module_class
                     wanted["lading.source"] = origin.source
@@ -226,7 +229,7 @@ class Serialize:
                 node.doc_string = None
             elif not node.doc_string and origin is not None:
                 # torch's own modules have no line of the user's; the module says where they stand.
-                node.doc_string = origin.source or origin.module or None
+                node.doc_string = origin.source or module or None
         if not self.doc_strings:
             from .graph_edits import all_graphs
 
@@ -244,11 +247,14 @@ def _leaves(tensor: ir.TensorProtocol, threshold: int, *, weights: bool) -> bool
     return weights and getattr(tensor, "parameter", None) is not None
 
 
-def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
-    from .graph_edits import all_graphs
+def _all_nodes(model: ir.Model) -> Iterator[tuple[ir.Graph, ir.Node]]:
+    """Yield every node with the main graph or the body of a function that it stands in."""
+    from .graph_edits import with_subgraphs
 
-    for graph in all_graphs(model):
-        yield from graph
+    for root in (model.graph, *(function.graph for function in model.functions.values())):
+        for graph in with_subgraphs(root):
+            for node in graph:
+                yield root, node
 
 
 def _check(model: ir.Model) -> None:
@@ -280,7 +286,7 @@ def _check(model: ir.Model) -> None:
 
 def _complete_opsets(model: ir.Model, work: Work, note: Note) -> None:
     """Import every domain that a node uses, and no other but the default one, sorted by name."""
-    from .graph_edits import used_domains
+    from .graph_edits import used_domains, with_subgraphs
 
     used = {""} | used_domains(model)
     for domain in sorted(set(work.target.custom_opsets) - used):
@@ -293,5 +299,6 @@ def _complete_opsets(model: ir.Model, work: Work, note: Note) -> None:
     model.opset_imports.clear()
     model.opset_imports.update(versions)
     for function in model.functions.values():
-        for node in function:
-            function.opset_imports.setdefault(node.domain, versions.get(node.domain, 1))
+        inside = {node.domain for graph in with_subgraphs(function.graph) for node in graph}
+        function.opset_imports.clear()
+        function.opset_imports.update((domain, versions.get(domain, 1)) for domain in sorted(inside))

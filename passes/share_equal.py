@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Hashable, MutableMapping
+from collections.abc import Hashable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ..pipeline.declare import a_pass, option
@@ -29,7 +29,8 @@ class ShareEqual:
     it, never the reverse. Constants are compared by type, shape and bytes up to `constant_limit`. The user's weights
     are left alone, equal or not: they have names of their own, and tied ones are the business of initializers.
 
-    Declines when: the operator draws random numbers; it has subgraphs; both nodes make graph outputs.
+    Declines when: the operator draws random numbers; it has subgraphs; it calls a function, and each call of a
+    module is to be seen in the file; both nodes make graph outputs.
 
     Before::
 
@@ -63,9 +64,8 @@ class ShareEqual:
         model = work.model
         assert model is not None
         self._constants(model, note)
-        self._nodes(model.graph, {}, note)
-        for function in model.functions.values():
-            self._nodes(function.graph, {}, note)
+        for graph in (model.graph, *(function.graph for function in model.functions.values())):
+            self._nodes(graph, {}, model.functions, note)
 
     def _constants(self, model: ir.Model, note: Note) -> None:
         from .graph_edits import is_moved_statistic, keep_knowledge, with_subgraphs
@@ -76,7 +76,7 @@ class ShareEqual:
                 tensor = value.const_value
                 if tensor is None or value.is_graph_input() or value.is_graph_output() or not self._may_share(tensor):
                     continue
-                if is_moved_statistic(value):
+                if is_moved_statistic(value, model.functions):
                     continue
                 kept = first.setdefault((_content(tensor), None if graph is model.graph else graph), value)
                 if kept is value and graph is not model.graph:
@@ -92,7 +92,13 @@ class ShareEqual:
 
         return not isinstance(tensor, (Weight, ComputedWeight)) and tensor.nbytes <= self.constant_limit
 
-    def _nodes(self, graph: ir.Graph, outer: MutableMapping[Key, ir.Node], note: Note) -> None:
+    def _nodes(
+        self,
+        graph: ir.Graph,
+        outer: MutableMapping[Key, ir.Node],
+        functions: Mapping[ir.OperatorIdentifier, ir.Function],
+        note: Note,
+    ) -> None:
         from .graph_edits import is_non_deterministic, keep_knowledge, remove_node, subgraphs_of, take_place
 
         # A subgraph sees what is computed before its node, and what it adds ends with it.
@@ -101,8 +107,8 @@ class ShareEqual:
             has_subgraphs = False
             for inner in subgraphs_of(node):
                 has_subgraphs = True
-                self._nodes(inner, seen, note)
-            if has_subgraphs or is_non_deterministic(node):
+                self._nodes(inner, seen, functions, note)
+            if has_subgraphs or is_non_deterministic(node) or node.op_identifier() in functions:
                 continue
             key = self._key(node)
             if key is None:

@@ -49,15 +49,33 @@ def structural_hash(model: ir.Model) -> str:
     return survey(model).hash
 
 
+@attrs.frozen(kw_only=True)
+class Body:
+    """What a graph computes, whatever its values, nodes and sizes are called.
+
+    `hash` is that of `Survey` without names, documentation and metadata; a symbolic size counts by where it comes up
+    first and again.  `symbols` are the names of these sizes, in the order in which they come up.
+    """
+
+    hash: str
+    symbols: tuple[str, ...]
+
+
+def body_of(graph: ir.Graph) -> Body:
+    """Walk one graph, the body of a function say, and tell what it computes."""
+    walk = _NamelessWalk()
+    walk.graph(graph)
+    return Body(hash=walk.hash(), symbols=tuple(walk.symbols))
+
+
 def survey(model: ir.Model | None) -> Survey:
     """Walk a model once, in time linear in its nodes, and change nothing but the cached digests of its tensors."""
     if model is None:
         return NOTHING
     walk = _Walk()
     walk.model(model)
-    text = _END.join(walk.parts).encode("utf-8", "surrogatepass")
     return Survey(
-        hash=hashlib.blake2b(text, digest_size=16).hexdigest(),
+        hash=walk.hash(),
         nodes=tuple(walk.nodes),
         operators=_by_name(walk.operators),
         values=len(walk.numbers),
@@ -117,6 +135,8 @@ def sampled_blocks(array: Any) -> Iterable[bytes]:
 class _Walk:
     """The state of one walk: text to hash, a number for each value, and counts."""
 
+    named = True
+
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.nodes: list[ir.Node] = []
@@ -125,22 +145,27 @@ class _Walk:
         self.initializers = 0
         self.initializer_bytes = 0
 
+    def hash(self) -> str:
+        text = _END.join(self.parts).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=16).hexdigest()
+
     def model(self, model: ir.Model) -> None:
         self.parts.append(f"{model.ir_version} {model.producer_name} {model.producer_version} {model.model_version}")
         self.parts.append(f"{model.domain} {model.doc_string or ''}")
         self._table(model.metadata_props)
-        self._graph(model.graph)
+        self.graph(model.graph)
         for function in model.functions.values():
             self.parts.append(_BETWEEN.join(("function", *function.identifier())))
             for attribute in function.attributes.values():
                 self._attribute(attribute)
-            self._graph(function.graph)
+            self.graph(function.graph)
 
-    def _graph(self, graph: ir.Graph) -> None:
+    def graph(self, graph: ir.Graph) -> None:
         parts = self.parts
-        parts.append(f"graph {graph.name} {graph.doc_string or ''}")
-        self._table(graph.opset_imports)
-        self._table(graph.metadata_props)
+        if self.named:
+            parts.append(f"graph {graph.name} {graph.doc_string or ''}")
+            self._table(graph.opset_imports)
+            self._table(graph.metadata_props)
         parts.append("inputs")
         parts.extend([self._value(value) for value in graph.inputs])
         parts.append("initializers")
@@ -158,11 +183,12 @@ class _Walk:
 
     def _nodes(self, graph: ir.Graph) -> None:
         numbers, operators, nodes, parts = self.numbers, self.operators, self.nodes, self.parts
+        named = self.named
         for node in graph:
             nodes.append(node)
             kind = (node.domain, node.op_type, node.overload)
             operators[kind] += 1
-            line = [node.name or "", *kind]
+            line = [node.name or "" if named else "", *kind]
             for value in node.inputs:
                 if value is None:
                     line.append("-")
@@ -174,9 +200,9 @@ class _Walk:
             for value in node.outputs:
                 line.append(self._value(value))
             parts.append(_BETWEEN.join(line))
-            if node.metadata_props:
+            if named and node.metadata_props:
                 self._table(node.metadata_props)
-            if node.doc_string:
+            if named and node.doc_string:
                 parts.append(node.doc_string)
             for attribute in node.attributes.values():
                 self._attribute(attribute)
@@ -209,11 +235,34 @@ class _Walk:
         else:
             parts.append(head)
             for graph in (value,) if kind == _GRAPH else value:
-                self._graph(graph)
+                self.graph(graph)
 
     def _table(self, table: Any) -> None:
         if table:
             self.parts.extend([f"{key}{_BETWEEN}{value}" for key, value in sorted(table.items())])
+
+
+class _NamelessWalk(_Walk):
+    """A walk that gives every name a number instead: values by their place, sizes by when they come up."""
+
+    named = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.symbols: dict[str, int] = {}
+
+    def _value(self, value: ir.Value) -> str:
+        number = self.numbers.setdefault(value, len(self.numbers))
+        kind = value.type
+        return f"{number} {'' if kind is None else _type(kind)} {self._dims(value.shape)}"
+
+    def _dims(self, shape: Any) -> str:
+        if shape is None:
+            return "?"
+        return ",".join([str(dim) if dim.__class__ is int else self._symbol(dim.value) for dim in shape])
+
+    def _symbol(self, name: str | None) -> str:
+        return "<>" if name is None else f"<{self.symbols.setdefault(name, len(self.symbols))}>"
 
 
 def _bytes(tensor: Any) -> int:

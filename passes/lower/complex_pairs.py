@@ -17,6 +17,7 @@ from onnx_ir.tensor_adapters import TorchTensor
 
 from ..control_flow import bodies_of
 from ..dialect import is_dialect_list
+from ..graph_edits import constant_of_node, is_constant
 
 PREFIX = "complex/"
 
@@ -90,6 +91,12 @@ def _pair(value: ir.Value) -> None:
     if value.const_value is not None:
         numbers = torch.from_numpy(value.const_value.numpy().copy())
         value.const_value = TorchTensor(torch.view_as_real(numbers).contiguous(), name=value.name)
+    node = value.producer()
+    if node is not None and is_constant(node):
+        tensor = constant_of_node(node)
+        assert tensor is not None
+        pairs = torch.view_as_real(torch.from_numpy(tensor.numpy().copy())).contiguous()
+        node.attributes.add(ir.AttrTensor("value", TorchTensor(pairs, name=value.name)))
     value.type = ir.TensorType(part)
     if value.shape is not None:
         value.shape = ir.Shape([*value.shape, 2])

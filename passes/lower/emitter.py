@@ -248,6 +248,11 @@ class Emitter:
         graph = self._session.graph
         return 0 if graph is None else len(graph.initializers)
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether what is written is part of a function, which may be called in several places."""
+        return self._session.repeated
+
     def const_like(self, value: Any, like: ir.Value) -> ir.Value:
         """Return a constant of the dtype of another value.
 

@@ -17,6 +17,8 @@ from ...pipeline.origin import origin_of
 from ...pipeline.work import Target
 from ..control_flow import is_control_flow, is_sequence_operator
 from ..dialect import Bound, OperatorSchema, bind, find_overload, is_dialect_list, schema_of
+from ..functions import copy_scope, initializers_to_constants, is_call
+from ..graph_edits import constant_of_node, is_constant
 from .complex_pairs import PREFIX, carry_mark, pair_up, touches_complex
 from .control_flow import lower_control_flow, lower_sequence_operator
 from .emitter import Described, Emitter
@@ -266,6 +268,25 @@ def _cloned_leftover(session: Session, node: ir.Node) -> list[ir.Node]:
     return nodes
 
 
+def _lowered_call(session: Session, node: ir.Node) -> list[ir.Node]:
+    """Write a call of a function with what its inputs have become."""
+    nodes: list[ir.Node] = []
+    op = Emitter(session, nodes, origin=origin_of(node))
+    inputs: list[ir.Value | None] = []
+    for value, formal in zip(node.inputs, session.functions[node.op_identifier()].inputs, strict=True):
+        mapped = _mapped(session, value)
+        if formal.shape is not None and len(formal.shape) == 0:
+            mapped = op.scalar(mapped, mapped.dtype)
+        inputs.append(mapped)
+    call = ir.Node(node.domain, node.op_type, inputs, overload=node.overload, num_outputs=len(node.outputs))
+    call.meta.update(node.meta)
+    for old, new in zip(node.outputs, call.outputs, strict=True):
+        new.type, new.shape = old.type, old.shape
+        carry_mark(old, new)
+        session.values[old] = new
+    return [*nodes, call]
+
+
 def _fresh(value: ir.Value) -> ir.Value:
     fresh = ir.Value(
         name=value.name,
@@ -283,6 +304,14 @@ def lower_nodes(session: Session, nodes: Sequence[ir.Node], note: Note) -> list[
     made: list[ir.Node] = []
     for node in nodes:
         if is_dialect_list(node):
+            continue
+        if is_call(node, session.functions):
+            made.extend(_lowered_call(session, node))
+            continue
+        constant = constant_of_node(node) if is_constant(node) else None
+        if constant is not None:
+            session.values[node.outputs[0]] = session.constant(constant.numpy(), constant.dtype)
+            carry_mark(node.outputs[0], session.values[node.outputs[0]])
             continue
         try:
             new_nodes, results = lower_node(session, node, note)
@@ -325,35 +354,60 @@ def outputs_of(session: Session, outputs: Sequence[ir.Value], nodes: list[ir.Nod
 def lower_model(
     model: ir.Model, target: Target, note: Note, kernels: str = "onnxruntime-cpu", leave: Sequence[str] = ()
 ) -> ir.Model:
-    """Return the model with its graph lowered to the target; the given model is not to be used any more."""
-    old = model.graph
-    pair_up(old)
-    inputs = [_fresh(value) for value in old.inputs]
-    initializers = [_fresh(value) for value in old.initializers.values()]
-    graph = ir.Graph(
-        inputs,
-        [],
-        nodes=[],
-        initializers=initializers,
-        name=old.name,
-        opset_imports={"": target.opset, **target.custom_opsets},
-        metadata_props=dict(old.metadata_props),
+    """Return the model with its graph and the bodies of its functions lowered to the target.
+
+    The given model is not to be used any more.
+    """
+    for old in (model.graph, *(function.graph for function in model.functions.values())):
+        pair_up(old)
+
+    def lowered(old: ir.Graph) -> ir.Graph:
+        runtime = None if kernels == "any" else kernels
+        graph = ir.Graph([], [], nodes=[], opset_imports={"": target.opset, **target.custom_opsets})
+        repeated = old is not model.graph
+        session = Session(target.opset, target.custom_opsets, graph, runtime, leave, model.functions, repeated)
+        _lower_graph(session, old, graph, note)
+        return graph
+
+    graph = lowered(model.graph)
+    functions = []
+    for function in model.functions.values():
+        body = lowered(function.graph)
+        copy_scope(function.graph, body)
+        initializers_to_constants(body)
+        functions.append(
+            ir.Function(
+                function.domain,
+                function.name,
+                function.overload,
+                graph=body,
+                attributes=list(function.attributes.values()),
+            )
+        )
+    return ir.Model(
+        graph, ir_version=_PROVISIONAL_IR_VERSION, metadata_props=dict(model.metadata_props), functions=functions
     )
-    session = Session(target.opset, target.custom_opsets, graph, None if kernels == "any" else kernels, leave)
-    session.values.update(zip(old.inputs, inputs, strict=True))
-    session.values.update(zip(old.initializers.values(), initializers, strict=True))
+
+
+def _lower_graph(session: Session, old: ir.Graph, graph: ir.Graph, note: Note) -> None:
+    """Fill an empty graph with what another one becomes."""
+    graph.name = old.name
+    graph.metadata_props.update(old.metadata_props)
+    for value in old.inputs:
+        session.values[value] = _fresh(value)
+        graph.inputs.append(session.values[value])
+    for value in old.initializers.values():
+        if value not in session.values:
+            session.values[value] = _fresh(value)
+        graph.register_initializer(session.values[value])
+    called = {node.domain for node in ir.traversal.RecursiveGraphIterator(old) if is_call(node, session.functions)}
+    graph.opset_imports.update((domain, old.opset_imports.get(domain, 1)) for domain in sorted(called))
     nodes = lower_nodes(session, list(old), note)
     outputs = outputs_of(session, old.outputs, nodes)
     graph.extend(nodes)
     graph.outputs.extend(outputs)
     for domain, version in session.custom_opsets.items():
         graph.opset_imports.setdefault(domain, version)
-    return ir.Model(
-        graph,
-        ir_version=_PROVISIONAL_IR_VERSION,
-        metadata_props=dict(model.metadata_props),
-        functions=list(model.functions.values()),
-    )
 
 
 def lowest_opset_for(node: ir.Node, above: int, custom_opsets: Mapping[str, int]) -> int | None:

@@ -26,6 +26,8 @@ class Session:
         graph: the graph that receives constants as initializers; ``None`` for a trial whose result is thrown away.
         kernels: the runtime whose missing kernels are bridged by casts; ``None`` for none.
         leave: patterns of the operators that are not to be lowered, ``aten::special_*``.
+        functions: the functions that nodes may call.
+        repeated: whether the graph is the body of a function, and so may run in several places.
     """
 
     def __init__(
@@ -35,11 +37,15 @@ class Session:
         graph: ir.Graph | None,
         kernels: str | None = "onnxruntime-cpu",
         leave: Sequence[str] = (),
+        functions: Mapping[ir.OperatorIdentifier, ir.Function] | None = None,
+        repeated: bool = False,
     ) -> None:
         self.opset = opset
         self.kernels = kernels
         self._leave = tuple(leave)
         self._left: dict[str, bool] = {}
+        self.repeated = repeated
+        self.functions = {} if functions is None else functions
         self.custom_opsets = dict(custom_opsets)
         self.graph = graph
         self.values: dict[ir.Value, Any] = {}

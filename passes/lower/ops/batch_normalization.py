@@ -64,18 +64,37 @@ def _statistics_dtype(x: ir.Value, weight: ir.Value | None, running_mean: ir.Val
     return ir.DataType.FLOAT if x.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) else x.dtype
 
 
-def _may_be_merged(parameters: list[ir.Value | None]) -> bool:
+_MERGED = 8
+"""The number of elements up to which onnxruntime merges equal constants."""
+
+
+def _may_be_merged(op: Emitter, channels: int | None, parameters: list[ir.Value | None]) -> bool:
     """Whether a runtime would store two of these as one.
 
-    onnxruntime merges equal constants of up to eight elements, and its training mode then writes the moved statistics
-    over the one that is also the scale or the shift.  A model fresh from its constructor has such parameters.
+    onnxruntime merges equal constants, and its training mode then writes the moved statistics over the one that is also
+    the scale or the shift.  A model fresh from its constructor has such parameters; in a function they are not known.
     """
-    arrays = [value.const_value.numpy() for value in parameters if value is not None and _is_small(value)]
+    if channels is not None and channels > _MERGED:
+        return False
+    if op.may_repeat:
+        return True
+    arrays = [value.const_value.numpy() for value in parameters if value is not None and value.const_value is not None]
     return any(np.array_equal(a, b) for index, a in enumerate(arrays) for b in arrays[:index])
 
 
-def _is_small(value: ir.Value) -> bool:
-    return value.const_value is not None and value.const_value.size <= 8
+def _free_statistics(op: Emitter, x: ir.Value, channels: int | None, dtype: ir.DataType) -> list[ir.Value]:
+    """Return running statistics on which nothing depends, and that a runtime may write over.
+
+    No parameter has these values, nor has another normalization: onnxruntime writes the outputs over these inputs, and
+    equal ones may have become one.  Where small constants would be there once more for each call of a function, they
+    are computed from the batch instead, whatever numbers are in it.
+    """
+    if op.may_repeat and (channels is None or channels <= _MERGED):
+        others = [axis for axis in range(op.rank(x)) if axis != 1]
+        odd = op.IsNaN(op.cast(op.ReduceSum(x, others, keepdims=0), ir.DataType.FLOAT))
+        return [op.Where(odd, op.const(low, dtype), op.const(low + 0.5, dtype)) for low in (0.25, 1.25)]
+    serial = op.constants_made
+    return [_channel_vector(op, x, serial + 0.25, dtype), _channel_vector(op, x, serial + 0.75, dtype)]
 
 
 def _training(
@@ -98,11 +117,9 @@ def _training(
     scale, shift = _parameters(op, x, weight, bias, dtype)
     kept = 0.0 if statistics else 1.0 - momentum
     given = [running_mean, running_var]
-    if statistics or None in given or _may_be_merged([scale, shift, *given]):
-        # The result does not depend on them. No parameter has these values, nor has another normalization: onnxruntime
-        # writes the outputs over these inputs, and equal ones may have become one.
-        serial = op.constants_made
-        given = [_channel_vector(op, x, serial + 0.25, dtype), _channel_vector(op, x, serial + 0.75, dtype)]
+    channels = op.dim(x, 1)
+    if statistics or None in given or _may_be_merged(op, channels, [scale, shift, *given]):
+        given = list(_free_statistics(op, x, channels, dtype))
     y, mean, variance = op.BatchNormalization(
         op.cast(x, dtype),
         scale,

@@ -61,6 +61,7 @@ class ProgramGraph:
         self.origin: Origin = NOWHERE if outer is None else outer.origin
         self.names: BodyNames = BodyNames() if outer is None else outer.names
         self.initializers: dict[str, ir.Value] = {} if outer is None else outer.initializers
+        self.numbers: dict[str, None] = {} if outer is None else outer.numbers
         self.arithmetic: ScopedArithmetic = ScopedArithmetic(
             self.append, lambda: self.origin.source, None if outer is None else outer.arithmetic
         )
@@ -87,7 +88,9 @@ class ProgramGraph:
 
     def number(self, number: bool | int | float | complex) -> ir.Value:
         """Make a scalar initializer."""
-        return self.weight(unused_name("constant", self.initializers), torch.tensor(number))
+        name = unused_name("constant", self.initializers)
+        self.numbers[name] = None
+        return self.weight(name, torch.tensor(number))
 
     def scalar(self, kind: type, name: str) -> ir.Value:
         """Make a value for a number of a kind: `torch.SymInt`, `torch.SymFloat` or `torch.SymBool`."""

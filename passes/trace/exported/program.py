@@ -287,13 +287,14 @@ class _Reading:
     def capture(self, seconds: float) -> Capture:
         """Return what is to be known beside the graph."""
         used = {value.name for value in self.graph.initializers.values() if value.uses()}
+        constants = {**self.constants, **dict.fromkeys(self.graph.numbers, "")}
         return Capture(
             strategy="export",
             specialisations=self.sizes.specialisations,
             guards=self.sizes.guards,
             baked=tuple(self.baked),
             buffer_writes=self.buffer_writes,
-            constants={name: path for name, path in self.constants.items() if name in used},
+            constants={name: path for name, path in constants.items() if name in used},
             tied={name: names for name, names in self.tied.items() if name in used},
             dropped_outputs={**self.outputs.dropped, **self.made.dropped},
             axes=dict(self.sizes.asked),

@@ -20,8 +20,12 @@ from lading.pipeline.origin import ModuleCall, Origin
 
 Handler = Callable[..., Any]
 
-_FORWARD = re.compile(r"forward\d*")
-"""The methods whose call is one of the module; `torch.jit.trace` writes the second call of one module as `forward1`."""
+_FORWARD = re.compile(r"forward(\d*|__\d+)")
+"""The methods whose call is one of the module.
+
+`torch.jit.trace` writes the second call of a module as `forward1`; a `forward` with overloads, as that of nn.LSTM, has
+them as `forward__0` and so on.
+"""
 
 
 @attrs.define(eq=False)

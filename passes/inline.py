@@ -97,6 +97,7 @@ class Inline:
         if model.functions:
             self._inline(model, note)
         called: set[str] = set()
+        left: set[str] = set()
         if self.preserve:
             from .outline import Outline
 
@@ -104,10 +105,10 @@ class Inline:
             literals = {name for name, path in constants.items() if not path}
             outline = Outline(model, self.preserve, literals, work.target.opset, note)
             outline.run()
-            called = outline.called
+            called, left = outline.called, outline.left
         kept = {function.name for function in model.functions.values()}
         for name in self.preserve:
-            if name not in kept:
+            if name not in kept and name not in left:
                 near = None if name in called else near_miss(name, called)
                 details = {"name": name} if near is None else {"name": name, "nearest": near}
                 note.warned("no function of a preserved name was captured", **details)

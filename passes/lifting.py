@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 import onnx_ir as ir
 
-from ..pipeline.origin import Origin, origin_of, set_origin
+from ..pipeline.origin import origin_of, set_origin
 from .function_borders import drop_dead_inputs
 from .functions import calls_of, within
 from .graph_edits import constant_tensor, ints_of, is_constant, is_non_deterministic, stated_bytes, subgraphs_of
@@ -180,5 +180,5 @@ class _Lift:
         origin, around = origin_of(node), origin_of(call)
         if origin is not None and around is not None:
             module = ".".join(filter(None, (around.module, within(self.function.graph, origin.module))))
-            set_origin(copy, Origin(module, origin.module_class, origin.source, origin.passes, around.call))
+            set_origin(copy, attrs.evolve(origin, module=module, call=around.call))
         return copy

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import attrs
 import onnx_ir as ir
 
-from ..pipeline.errors import CaptureError
 from ..pipeline.fingerprint import Body, body_of
 from ..pipeline.origin import ModuleCall, Origin, origin_of, set_origin
+from .call_regions import calls_in_pieces, region_of
 from .control_flow import bodies_of
 from .dialect import is_dialect_list
 from .functions import DOMAIN, set_scope
 from .graph_edits import with_subgraphs
-from .outlined_call import CutOut, reads
+from .outlined_call import CutOut
 from .size_arithmetic import is_size_arithmetic
 from .structure import unused_name
 
@@ -72,15 +72,16 @@ class Outline:
         self._note = note
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._chains: dict[ModuleCall, tuple[ModuleCall, ...]] = {}
+        self._flat: set[ModuleCall] = set()
         self.called: set[str] = set()
         """The classes of all modules that were called."""
+        self.left: set[str] = set()
+        """The classes of calls that stay flat, each with a warning."""
 
     def run(self) -> None:
-        """Cut the calls out, the inner ones first.
-
-        Raises:
-            CaptureError: the nodes of a call cannot be told from those of another.
-        """
+        """Cut the calls out, the inner ones first; one that cannot be a function stays flat, and the note says why."""
+        for call in calls_in_pieces(self._model.graph, self._calls_of):
+            self._leave(call, "a decision on sizes that reaches beyond it has it in pieces")
         self._graph(self._model.graph, frozenset())
         for kept in self._kept.values():
             name = kept.function.name
@@ -107,7 +108,13 @@ class Outline:
 
     def _calls_of(self, node: ir.Node) -> tuple[ModuleCall, ...]:
         origin = origin_of(node)
-        return () if origin is None else self._chain(origin.call)
+        calls = () if origin is None else self._chain(origin.call)
+        return tuple(call for call in calls if call not in self._flat) if self._flat else calls
+
+    def _leave(self, call: ModuleCall, why: str) -> None:
+        self._flat.add(call)
+        self.left.add(call.module_class)
+        self._note.warned("a call of a preserved module stays flat", module=call.module, why=why)
 
     def _graph(self, graph: ir.Graph, around: frozenset[ModuleCall]) -> None:
         """Cut calls out of a graph and of the bodies in it; `around` are those that the graph itself is part of."""
@@ -163,11 +170,15 @@ class Outline:
         owner: dict[ir.Node, ModuleCall],
         afloat: Collection[ir.Node],
     ) -> None:
-        whole, after = _closed(graph, nodes, call, owner)
+        region = region_of(graph, nodes, call, owner)
+        if isinstance(region, ModuleCall):
+            self._leave(call, f"it and {region.module} ({region.module_class}) need results of each other half-way")
+            return
+        whole, after = region.nodes, region.after
         cut = CutOut(graph, whole, afloat, self._literals)
         if not cut.outputs:
             return
-        made = self._call_node(call, whole[0], cut)
+        made = self._call_node(call, whole, cut)
         # What depends on the call, and stood between its nodes, goes behind it.
         graph.insert_after(whole[-1], [made])
         if after:
@@ -181,12 +192,13 @@ class Outline:
         kept.calls += 1
         self._note.count(f"call of {kept.function.name}")
 
-    def _call_node(self, call: ModuleCall, first: ir.Node, cut: CutOut) -> ir.Node:
+    def _call_node(self, call: ModuleCall, nodes: Sequence[ir.Node], cut: CutOut) -> ir.Node:
         outputs = [ir.Value(type=value.type, shape=value.shape) for value in cut.outputs]
         made = ir.Node(DOMAIN, call.module_class, cut.arguments, outputs=outputs)
-        origin = origin_of(first)
-        source = call.source or (origin.source if origin is not None else "")
-        set_origin(made, Origin(call.module, call.module_class, source, (), call.outer))
+        origins = [origin for origin in map(origin_of, nodes) if origin is not None]
+        source = call.source or next((origin.source for origin in origins), "")
+        numbers = dict.fromkeys(number for origin in origins for number in origin.numbers)
+        set_origin(made, Origin(call.module, call.module_class, source, numbers=tuple(numbers), call=call.outer))
         return made
 
     def _function(self, call: ModuleCall, graph: ir.Graph, order: Sequence[int]) -> _Kept:
@@ -209,56 +221,6 @@ class Outline:
         self._model.graph.opset_imports.setdefault(DOMAIN, 1)
         kept = self._kept[(call.module_class, body.hash)] = _Kept(function, body, call.module, order)
         return kept
-
-
-def _closed(
-    graph: ir.Graph, nodes: Sequence[ir.Node], call: ModuleCall, owner: dict[ir.Node, ModuleCall]
-) -> tuple[list[ir.Node], list[ir.Node]]:
-    """Return the nodes with all that lies on a path from one to another, and what else between them depends on them.
-
-    Without the former a call would need its own result.
-    """
-    wanted = set(nodes)
-    between: list[ir.Node] = []
-    inside = False
-    for node in graph:
-        inside = inside or node is nodes[0]
-        if inside:
-            between.append(node)
-        if node is nodes[-1]:
-            break
-    if len(between) == len(nodes):
-        return between, []
-    made = {output for node in nodes for output in node.outputs}
-    dependent: list[ir.Node] = []
-    for node in between:
-        if node not in wanted and any(value in made for _, _, value in reads(node)):
-            dependent.append(node)
-            made.update(node.outputs)
-    needed = {value for node in nodes for _, _, value in reads(node)}
-    for node in reversed(dependent):
-        if any(output in needed for output in node.outputs):
-            other = owner.setdefault(node, call)
-            if other is not call:
-                raise _interleaved(call, other)
-            wanted.add(node)
-            wanted.update(maker for value in node.inputs if (maker := _list_behind(value)) is not None)
-            needed.update(value for _, _, value in reads(node))
-    return [node for node in graph if node in wanted], [node for node in dependent if node not in wanted]
-
-
-def _list_behind(value: ir.Value | None) -> ir.Node | None:
-    node = None if value is None else value.producer()
-    return node if is_dialect_list(node) else None
-
-
-def _interleaved(call: ModuleCall, other: ModuleCall) -> CaptureError:
-    return CaptureError(
-        f"the calls of {call.module or 'the model'} ({call.module_class}) and of {other.module} "
-        f"({other.module_class}) need results of each other half-way, so that neither can be a function",
-        where=call.source or None,
-        hint=f"take {other.module_class} or {call.module_class} out of inline.preserve",
-    )
 
 
 def _drop_unread(graph: ir.Graph, nodes: Iterable[ir.Node]) -> None:

@@ -30,8 +30,8 @@ class Fact(enum.Enum):
 
 _MEANINGS = {
     Fact.ARGUMENTS: "The call is understood: flat tensor inputs with names and axes, baked values, output names, mode.",
-    Fact.GRAPH: "The model is an ATen-dialect graph, with one function for each module that capture kept whole.",
-    Fact.FLAT: "Only the module functions that the recipe preserves are left; all others are inlined.",
+    Fact.GRAPH: "The model is a flat ATen-dialect graph, and each node knows the module call that it ran in.",
+    Fact.FLAT: "The modules that the recipe preserves are functions, and all other calls are flat.",
     Fact.LOWERED: "Every operator that lading can express at the target opset is written in ONNX operators.",
     Fact.ONNX: "No ATen-dialect node is left, except those that the operator export type keeps on purpose.",
     Fact.INITIALIZERS: "Weights are initializers or inputs, as asked, under their state_dict names, with sharing kept.",

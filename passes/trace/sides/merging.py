@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import onnx_ir as ir
 from lading.passes.control_flow import BodyNames, body_graph, if_node, like
+from lading.passes.trace.sides.calls import common_origin, share_calls
 from lading.passes.trace.sides.numbering import Numbering, captured, is_arithmetic, live_nodes, reads, source
 from lading.pipeline.origin import META_KEY, NOWHERE, origin_of
 
@@ -121,6 +122,7 @@ class _Merge:
         self.results = tuple([source(value) for value in side.results] for side in self.sides)
         self.names = names
         self.write_condition = condition
+        share_calls(left.model, right.model)
         self.numbering = Numbering()
         for side in self.sides:
             self.numbering.number(side.model)
@@ -366,8 +368,7 @@ class _Merge:
         for left, right in step.choices:
             outputs.append(ir.Value(type=left.type, shape=self._shape(left, right)))
         node = if_node(self.condition, branches[0], branches[1], outputs)
-        first = next((node for side in step.nodes for node in side), None)
-        node.meta[META_KEY] = (origin_of(first) if first is not None else None) or NOWHERE
+        node.meta[META_KEY] = common_origin(node for side in step.nodes for node in side)
         self.nodes.append(node)
         self.both.update(zip(step.choices, outputs, strict=True))
 

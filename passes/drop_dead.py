@@ -22,8 +22,8 @@ class DropDead:
     Why: other passes leave their leftovers behind on purpose, and a runtime would load and plan all of it.
 
     Optional outputs that nobody reads go too, with one exception: the outputs of BatchNormalization say before opset 14
-    whether it trains, so they stay. Inputs that a function does not read go on both sides, and outputs that are read
-    after none of its calls. Graph inputs always stay: they are the user's, used or not.
+    whether it trains, so they stay. Inputs that a function does not read, or gets twice, go on both sides, and so do
+    outputs that are read after none of its calls. Graph inputs always stay: they are the user's, used or not.
 
     Declines when: never; what is used is not dead.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dead inputs and outputs of functions: what a body does not read, and what no call is asked for."""
+"""Needless inputs and outputs of functions: what a body does not read or has twice, and what no call is asked for."""
 
 from __future__ import annotations
 
@@ -16,13 +16,28 @@ if TYPE_CHECKING:
 
 
 def drop_dead_borders(model: ir.Model, note: Note) -> None:
-    """Take inputs that a function does not read, and outputs that no call of it gives to anyone, from both sides."""
+    """Take inputs that a function does not read, and outputs that no call of it gives to anyone, from both sides.
+
+    Of two inputs for which every call gives the same value, one is left.
+    """
     calls: dict[ir.OperatorIdentifier, list[ir.Node]] = {key: [] for key in model.functions}
     for node, function in calls_of(model):
         calls[function.identifier()].append(node)
     for key, function in model.functions.items():
+        _read_once(function, calls[key])
         drop_dead_inputs(function, calls[key], note)
         calls[key] = _drop_outputs(function, calls[key], note)
+
+
+def _read_once(function: ir.Function, calls: Sequence[ir.Node]) -> None:
+    """Let a function read the first of several inputs that are the same in every call."""
+    if not calls or any(len(call.inputs) != len(function.inputs) for call in calls):
+        return
+    first: dict[tuple[ir.Value | None, ...], ir.Value] = {}
+    for index, formal in enumerate(function.inputs):
+        kept = first.setdefault(tuple(call.inputs[index] for call in calls), formal)
+        if kept is not formal and not formal.is_graph_output():
+            formal.replace_all_uses_with(kept)
 
 
 def drop_dead_inputs(function: ir.Function, calls: Sequence[ir.Node], note: Note) -> None:

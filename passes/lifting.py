@@ -126,7 +126,8 @@ class _Lift:
             order.insert(order.index(self._weight_behind(result)) + 1, result)
         for call in self.calls:
             self._before(call, order, fresh)
-        formals = {result: self._formal(result) for result in results}
+        taken = {value.name or "" for value in (*self.function.inputs, *self.function.outputs)}
+        formals = {result: self._formal(result, taken) for result in results}
         self.function.inputs[:] = [formals.get(value, value) for value in order]
         for result, formal in formals.items():
             for use in list(result.uses()):
@@ -141,13 +142,14 @@ class _Lift:
             result = next(value for value in node.inputs if value is not None and constant_tensor(value) is None)
         return result
 
-    def _formal(self, result: ir.Value) -> ir.Value:
+    def _formal(self, result: ir.Value, taken: set[str]) -> ir.Value:
         node = result.producer()
         assert node is not None
         turned = node.op_type == "Transpose" and ints_of(node, "perm") in (None, [1, 0])
-        taken = {value.name or "" for value in (*self.function.inputs, *self.function.outputs)}
-        name = f"{self._weight_behind(result).name}.{'T' if turned else node.op_type}"
-        return ir.Value(name=unused_name(name, taken), type=result.type, shape=result.shape)
+        wanted = f"{self._weight_behind(result).name}.{'T' if turned else node.op_type}"
+        name = unused_name(wanted, taken)
+        taken.add(name)
+        return ir.Value(name=name, type=result.type, shape=result.shape)
 
     def _before(self, call: ir.Node, order: Sequence[ir.Value], fresh: Callable[[str], str]) -> None:
         graph = call.graph

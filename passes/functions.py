@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from .graph_edits import all_graphs, dims_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,8 +48,6 @@ def is_call(node: ir.Node, functions: Container[ir.OperatorIdentifier]) -> bool:
 
 def calls_of(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Function]]:
     """Yield every call of a function of the model, in all graphs, with the function."""
-    from .graph_edits import all_graphs
-
     for graph in all_graphs(model):
         for node in graph:
             function = model.functions.get(node.op_identifier())
@@ -82,5 +82,5 @@ def constant_node(tensor: ir.TensorProtocol, name: str | None = None) -> ir.Node
     node = ir.node("Constant", [], attributes={"value": tensor})
     output = node.outputs[0]
     output.name, output.type = name, ir.TensorType(tensor.dtype)
-    output.shape = ir.Shape(list(tensor.shape))
+    output.shape = ir.Shape(dims_of(tensor))
     return node

@@ -29,8 +29,8 @@ class Kept:
         return [node.op_type for node in self.exported.model.graph if node.domain == "modules"]
 
     def operators(self, name: str) -> list[str]:
-        """The operators in the body of a function."""
-        return [node.op_type for node in self.functions[name]]
+        """The operators in the body of a function, but for constants."""
+        return [node.op_type for node in self.functions[name] if node.op_type != "Constant"]
 
     def counts(self, step: str) -> dict[str, int]:
         """What a step has counted."""

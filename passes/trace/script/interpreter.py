@@ -74,9 +74,10 @@ class ScriptPlaces:
         if frame is None:
             return self._around.origin() if self._around is not None else Origin()
         place = (frame.module, frame.module_class, self.line())
-        known = self._origins.get((frame.call, *place))
+        key = (frame.call, *place)
+        known = self._origins.get(key)
         if known is None:
-            known = self._origins[(frame.call, *place)] = Origin(*place, call=frame.call)
+            known = self._origins[key] = Origin(*place, call=frame.call)
         return known
 
 

@@ -36,9 +36,11 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "ScriptMethod.owner"),
     ("torch._C", "ScriptModule"),
     ("torch._C", "ScriptObject"),
+    ("torch._C", "_ConvBackend.Empty"),
     ("torch._C", "_is_any_autocast_enabled"),
     ("torch._C", "_functorch.peek_interpreter_stack"),
     ("torch._C", "_nn.linear"),
+    ("torch._C", "_select_conv_backend"),
     ("torch._decomp", "decomposition_table"),
     ("torch._ops", "HigherOrderOperator"),
     ("torch._ops", "OpOverload"),
@@ -202,9 +204,24 @@ def functionalized() -> Iterator[None]:
         torch._disable_functionalization()
 
 
-def symbolic_kernels() -> Any:
-    """Return a context in which operators with kernels for plain numbers only take PyTorch's Python ones instead."""
-    return find("torch._dispatch.python", "enable_python_dispatcher")()
+@contextlib.contextmanager
+def symbolic_kernels() -> Iterator[None]:
+    """Let operators with kernels for plain numbers only take PyTorch's Python ones, as long as the context is open.
+
+    Nor is the implementation of a convolution selected for tensors without data: the selection is a matter of speed,
+    and compares batch and length with numbers.
+    """
+    select = torch._C._select_conv_backend
+    torch._C._select_conv_backend = _any_convolution  # type: ignore[assignment]
+    try:
+        with find("torch._dispatch.python", "enable_python_dispatcher")():
+            yield
+    finally:
+        torch._C._select_conv_backend = select
+
+
+def _any_convolution(*_: Any, **__: Any) -> Any:
+    return torch._C._ConvBackend.Empty
 
 
 def takes_composites_apart() -> bool:

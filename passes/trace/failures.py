@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Callable
 from types import CodeType, TracebackType
 
 from lading.passes.torch_private import (
@@ -14,18 +15,26 @@ from lading.passes.torch_private import (
 from lading.passes.trace.sources import LAYERS, path_of, readable_path
 from lading.pipeline.errors import CaptureError, LadingError
 
+_ASKING = (GuardOnDataDependentSymNode, DataDependentOutputException)
+
 _CHOICES = (
     "write the branch with torch.cond or torch.where; or keep it by torch.jit.script(model), the strategy 'script'; "
     "or bake in the example's way: trace.bake_branches = true"
 )
 
 
-def explained(error: Exception, boundary: CodeType) -> LadingError:
-    """Return the error to raise for an exception that came out of the user's model, with the user's line in it."""
+def explained(error: Exception, boundary: CodeType, named: Callable[[str], str] = lambda text: text) -> LadingError:
+    """Return the error to raise for an exception that came out of the user's model, with the user's line in it.
+
+    Args:
+        error: the exception.
+        boundary: the code object whose frame calls the user's model.
+        named: puts the user's names of axes into PyTorch's words.
+    """
     if isinstance(error, LadingError):
         return error
     where = user_place(error.__traceback__, boundary)
-    if isinstance(error, (GuardOnDataDependentSymNode, DataDependentOutputException)):
+    if isinstance(error, _ASKING):
         return CaptureError(
             "the model's Python asks for the value of a tensor, which is not known before the exported model runs",
             where=where,
@@ -50,10 +59,16 @@ def explained(error: Exception, boundary: CodeType) -> LadingError:
     if "data pointer" in text or "has no storage" in text or ".numpy()" in text:
         return left_pytorch(where)
     return CaptureError(
-        f"the model failed on the example arguments: {type(error).__name__}: {text}",
+        f"the model failed on the example arguments: {type(error).__name__}: {named(text)}",
         where=where,
         hint="call the model with the same arguments first; if that works, the line above does what capture cannot",
     )
+
+
+def is_failure_of_the_model(error: LadingError) -> bool:
+    """Whether `explained` has made an error of what the model raised by itself, with tensors that it may have."""
+    cause = error.__cause__
+    return cause is not None and not isinstance(cause, (*_ASKING, DynamicOutputShapeException, LadingError))
 
 
 def left_pytorch(where: str | None) -> CaptureError:

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import onnx_ir as ir
 import torch
@@ -19,14 +18,16 @@ from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites
 from lading.passes.trace.custom_operators import kept_functions
-from lading.passes.trace.failures import explained
+from lading.passes.trace.failures import explained, is_failure_of_the_model
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import Recorder, type_of
 from lading.passes.trace.script.children import interpreted
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
-from lading.pipeline.errors import UsageError
+from lading.pipeline.errors import CaptureError, LadingError, UsageError
+
+R = TypeVar("R")
 
 IR_VERSION = 10
 _SMALL = 16
@@ -42,39 +43,51 @@ def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
         CaptureError: the run needs values that are not known at capture.
     """
     start = time.perf_counter()
-    with _no_collections(), preserved(arguments.model) as state:
-        run = Run(arguments, state)
-        try:
-            run.execute()
-        except Exception as error:
-            torch_private.forget_compilations()
-            explanation = explained(error, _call.__code__)
-            if explanation is error:
-                raise
-            raise explanation from error
+    run = in_general(lambda axes: _ran(arguments, axes))
     capture = run.capture(time.perf_counter() - start)
     return run.model(), capture
 
 
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Hold Python's cyclic collector: it would walk the whole model again and again, and find nothing to free."""
-    collecting = gc.isenabled()
-    gc.disable()
+def in_general(attempt: Callable[[Axes], R]) -> R:
+    """Run a capture in which sizes of 0 and 1 in the example decide nothing, as long as the model runs like that.
+
+    Where it does not (it broadcasts a size of 1, say), the capture is repeated with those axes as constants.
+    """
+    axes = Axes()
     try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
+        return attempt(axes)
+    except CaptureError as error:
+        line = (error.where or "").partition(": ")[0]
+        again = axes.by_the_example(str(error.__cause__), line) if is_failure_of_the_model(error) else None
+        if again is None:
+            raise
+        try:
+            return attempt(again)
+        except LadingError:
+            raise error from error.__cause__
+
+
+def _ran(arguments: Arguments, axes: Axes) -> Run:
+    with preserved(arguments.model) as state:
+        run = Run(arguments, state, axes)
+        try:
+            run.execute()
+        except Exception as error:
+            torch_private.forget_compilations()
+            explanation = explained(error, _call.__code__, axes.named)
+            if explanation is error:
+                raise
+            raise explanation from error
+    return run
 
 
 class Run:
     """One recording: the fake tensors that stand for the model's own, and the graph that grows."""
 
-    def __init__(self, arguments: Arguments, state: ModelState) -> None:
+    def __init__(self, arguments: Arguments, state: ModelState, axes: Axes) -> None:
         self.arguments = arguments
         self.state = state
-        self.axes = Axes()
+        self.axes = axes
         self.fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=self.axes, static_shapes=True)
         # Cached results pay with static shapes; with symbols, computing the key costs more than it saves.
         self.fake.cache_enabled = not any(item.axes for item in arguments.inputs)
@@ -128,13 +141,14 @@ class Run:
                 for axis, size in enumerate(item.tensor.shape)
             ]
             fake = self._fake_like(item.tensor, shape)
-            dims: list[Any] = [item.axes.get(axis, size) for axis, size in enumerate(item.tensor.shape)]
+            dims: list[Any] = [size if isinstance(size, int) else item.axes[axis] for axis, size in enumerate(shape)]
         else:
             fake = self._fake_like(item.tensor)
             dims = list(item.tensor.shape)
         value = ir.Value(name=item.name, type=type_of(item.tensor.dtype), shape=ir.Shape(dims))
         for axis, name in item.axes.items():
-            self.recorder.arithmetic.read_from(self.axes.symbol(name), value, axis)
+            if name not in self.axes.constant:
+                self.recorder.arithmetic.read_from(self.axes.symbol(name), value, axis)
         self.recorder.graph_inputs.append(value)
         self.recorder.bind(fake, value)
         if self.recorder.shadow is not None:

@@ -25,9 +25,17 @@ def _folder(module: Any) -> str:
     return os.path.join(os.path.dirname(os.path.abspath(module.__file__)), "")
 
 
-_PACKAGES = tuple({os.path.join(os.path.abspath(sysconfig.get_path(name)), "") for name in ("purelib", "platlib")})
 _STANDARD = os.path.join(os.path.abspath(sysconfig.get_path("stdlib")), "")
 _TORCH = _folder(torch)
+_PACKAGES = tuple(
+    sorted(
+        {
+            os.path.join(os.path.abspath(folder), "")
+            # Packages may come from an environment below this one: torch tells where.
+            for folder in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), os.path.join(_TORCH, ".."))
+        }
+    )
+)
 _OWN = (_folder(lading.passes), _folder(lading.pipeline))
 _SYMBOLIC = (
     os.path.join(_TORCH, "fx", "experimental", ""),

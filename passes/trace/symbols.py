@@ -3,13 +3,15 @@
 
 Each axis name becomes one symbol of PyTorch's `ShapeEnv`, used twice where the user names two axes alike. A symbol
 keeps the size of the example as its hint, so that sums and differences of sizes agree with the example, and is at the
-same time held to be at least 2, so that an example of size one, or an empty cache, decides nothing.
+same time held to be at least 2, so that an example of size one, or an empty cache, decides nothing. Nor does a size
+that is computed from such axes, and is 0 or 1 in the example.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sympy
@@ -22,6 +24,7 @@ from lading.passes.torch_private import (
     ValueRanges,
     bound_sympy,
     int_oo,
+    sympy_functions,
 )
 from lading.passes.trace.capture import Guard, Specialisation
 from lading.passes.trace.sources import asked_by_user
@@ -29,6 +32,11 @@ from sympy.logic.boolalg import Boolean
 from sympy.printing.str import StrPrinter
 
 _NOTHING = object()
+
+_SYMBOL_NAME = re.compile(r"\bs\d+\b")
+
+_REMAINDERS = tuple(getattr(sympy_functions, name) for name in ("Mod", "PythonMod", "ModularIndexing"))
+"""What is 0 or 1 as often as not, so that the answer means something."""
 
 
 def axis_symbol(name: str) -> sympy.Symbol:
@@ -131,14 +139,20 @@ class Axes(ShapeEnv):  # type: ignore[misc]
 
     Attributes:
         sizes: the example's size of each axis, by the user's name.
+        constant: names of axes that are constants in this capture, with the user's line that needs that.
+        general: sizes of 0 and 1 in the example decide nothing.
+        contradicted: an operator was told that a size is neither 0 nor 1, and in the example it is.
         line: tells the user's line that runs now.
         operator: the ATen operator that is computing shapes now, or None.
         presume: answers what is asked of a size that only the run knows, or gives None; None for it lets it fail.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, constant: Mapping[str, str] | None = None, general: bool = True) -> None:
         super().__init__(duck_shape=False, allow_scalar_outputs=True, allow_dynamic_output_shape_ops=True)
         self.sizes: dict[str, int] = {}
+        self.constant = dict(constant or {})
+        self.general = general
+        self.contradicted = False
         self.line: Callable[[], str] = lambda: ""
         self.operator: Any = None
         self.presume: Callable[[sympy.Basic], sympy.Basic | None] | None = None
@@ -150,8 +164,12 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         self._asked: list[tuple[sympy.Basic, Any, str, bool, bool]] = []
         self._fixed: dict[str, tuple[int, sympy.Basic, str]] = {}
 
-    def axis(self, name: str, size: int) -> torch.SymInt:
-        """Return the symbolic size of the axis `name`, whose size in the example is `size`."""
+    def axis(self, name: str, size: int) -> torch.SymInt | int:
+        """Return the symbolic size of the axis `name`, whose size in the example is `size`; that itself if constant."""
+        if name in self.constant:
+            equal = sympy.Eq(sympy.Symbol(name), size, evaluate=False)
+            self._fixed.setdefault(name, (size, equal, self.constant[name]))
+            return size
         symbol = self._symbol_of.get(name)
         if symbol is None:
             symbol = self.create_symbol(
@@ -166,6 +184,29 @@ class Axes(ShapeEnv):  # type: ignore[misc]
     def symbol(self, name: str) -> sympy.Symbol:
         """Return the symbol of an axis that `axis` has made."""
         return self._symbol_of[name]
+
+    def named(self, text: str) -> str:
+        """Put the user's names of axes in the place of PyTorch's symbols in a text, such as an error."""
+        names = {symbol.name: name for symbol, name in self._name_of.items()}
+        return _SYMBOL_NAME.sub(lambda found: names.get(found[0], found[0]), text)
+
+    def by_the_example(self, failure: str, line: str) -> Axes | None:
+        """Return axes for another try after a failure in which sizes of 0 and 1 in the example may have had a part.
+
+        Where PyTorch broadcasts a size of 1, for instance, no free axis can take its place.
+
+        Args:
+            failure: PyTorch's words; the axes of 0 or 1 in it become constants, all such axes where it names none.
+            line: the user's line that failed.
+
+        Returns:
+            None where the example has no such size.
+        """
+        small = [name for name, size in self.sizes.items() if size < 2]
+        if not self.general or not (small or self.contradicted):
+            return None
+        met = [name for name in small if self._symbol_of[name].name in _SYMBOL_NAME.findall(failure)]
+        return Axes(constant=dict.fromkeys(met or small, line), general=False)
 
     def text(self, expression: sympy.Basic) -> str:
         """Write an expression with the user's axis names in the place of the symbols."""
@@ -198,6 +239,10 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             self._answers[key] = hinted
             self._asked.append((orig_expr, hinted, self.line(), True, False))
             return hinted
+        if not by_user and self.general and self._is_small_question(orig_expr):
+            answer = self._answers[key] = sympy.false if isinstance(orig_expr, sympy.Eq) else sympy.true
+            self.contradicted = self.contradicted or orig_expr.xreplace(self.backed_var_to_val) != answer
+            return answer
         replaced, guards = len(self.replacements), len(self.guards)
         try:
             answer = super().evaluate_expr(
@@ -235,6 +280,21 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         # Sizes that have to agree for the model to run at all are worth stating.
         agreed = isinstance(question, sympy.Eq) if answer in (True, sympy.true) else isinstance(question, sympy.Ne)
         return not agreed
+
+    def _is_small_question(self, question: sympy.Basic) -> bool:
+        """Whether an operator asks if a size that depends on free axes is 0 or 1, where that is open.
+
+        Most ask it to save work (nothing to do, contiguous anyway, no broadcast) and are right without the answer.
+        """
+        if not isinstance(question, (sympy.Eq, sympy.Ne)) or question.rhs not in (0, 1):
+            return False
+        if self.operator in _RANK_CHANGING or question.lhs.has(*_REMAINDERS):
+            return False
+        size = self.replace(question.lhs)
+        if not size.free_symbols or not all(symbol in self._name_of for symbol in size.free_symbols):
+            return False
+        ends = bound_sympy(size, self.var_to_range)
+        return bool(ends.lower >= 0 and ends.upper > 1)
 
     def number_of(self, symbol: sympy.Symbol) -> torch.SymInt:
         """Return a symbol that this has made as a number."""

@@ -60,3 +60,10 @@ def test_transformer_layers_ask_again_afterwards():
     with torch_private.unasked_masks():
         assert before is not transformer._detect_is_causal_mask
     assert before is transformer._detect_is_causal_mask
+
+
+def test_convolutions_are_selected_again_afterwards():
+    before = torch._C._select_conv_backend
+    with torch_private.symbolic_kernels():
+        assert before is not torch._C._select_conv_backend
+    assert before is torch._C._select_conv_backend

@@ -18,11 +18,12 @@ from lading.passes.arguments import Arguments
 from lading.passes.model_state import Slot, preserved
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.outputs import Outputs
-from lading.passes.trace.record import Run
+from lading.passes.trace.record import Run, in_general
 from lading.passes.trace.script.calls import arranged, from_script, to_script
 from lading.passes.trace.script.interpreter import Interpreter
 from lading.passes.trace.script.programs import class_name
 from lading.passes.trace.script.values import ListRead, ModuleObject, NotUniform, Raised
+from lading.passes.trace.symbols import Axes
 from lading.pipeline.errors import CaptureError, LadingError
 
 GUESSED_SIZE = 4
@@ -43,8 +44,13 @@ def script(arguments: Arguments) -> tuple[ir.Model, Capture]:
             hint="pass torch.jit.script(model), or take the strategy 'record', 'export' or 'jit-trace'",
         )
     start = time.perf_counter()
+    run = in_general(lambda axes: _ran(arguments, axes))
+    return run.model(), run.capture(time.perf_counter() - start)
+
+
+def _ran(arguments: Arguments, axes: Axes) -> ScriptRun:
     with preserved(arguments.model) as state:
-        run = ScriptRun(arguments, state)
+        run = ScriptRun(arguments, state, axes)
         try:
             run.execute()
         except Exception as error:
@@ -52,7 +58,7 @@ def script(arguments: Arguments) -> tuple[ir.Model, Capture]:
             if explanation is error:
                 raise
             raise explanation from error
-    return run.model(), run.capture(time.perf_counter() - start)
+    return run
 
 
 def jit_trace(arguments: Arguments) -> tuple[ir.Model, Capture]:
@@ -100,7 +106,7 @@ def _explained(error: Exception, run: ScriptRun) -> LadingError:
         )
     text = str(error).strip().partition("\n")[0]
     return CaptureError(
-        f"the model failed on the example arguments: {type(error).__name__}: {text}",
+        f"the model failed on the example arguments: {type(error).__name__}: {run.axes.named(text)}",
         where=where,
         hint="call the model with the same arguments first; if that works, the line above does what capture cannot",
     )

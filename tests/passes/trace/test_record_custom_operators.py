@@ -95,9 +95,6 @@ def test_composite_with_a_lowering_stays_whole(captured, lowers):
     assert {"lading_tests::composite": 1} == captured(model, torch.randn(2)).ops()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a custom operator that writes into a view reads the size of a free axis as a number"
-)
 def test_operator_that_writes_returns_what_it_wrote(agrees, lowers):
     def lowering(op, x, *, factor):
         scaled = op.Mul(x, factor)

@@ -141,6 +141,7 @@ class Emitter:
             inputs = inputs[:-1]
         values = self._operands(facts, inputs)
         values, carried = self._bridged(facts, values)
+        _check_alike(facts, values)
         node = ir.Node(
             "",
             op_type,
@@ -539,6 +540,20 @@ class Emitter:
         for output, dims in zip(node.outputs, inferred, strict=False):
             if dims is not None:
                 output.shape = ir.Shape(dims)
+
+
+def _check_alike(facts: OperatorFacts, values: Sequence[ir.Value | None]) -> None:
+    """Hold a lowering to the schema: operands of one type variable are of one dtype."""
+    met: dict[str, ir.DataType] = {}
+    for index, value in enumerate(values):
+        if value is None or value.dtype is None:
+            continue
+        slot = facts.input_slot(index)
+        if slot.variadic and not slot.homogeneous:
+            break
+        if met.setdefault(slot.type_name, value.dtype) != value.dtype:
+            names = f"{met[slot.type_name].name.lower()} and {value.dtype.name.lower()}"
+            raise TypeError(f"{facts.op_type} was given {names} where it takes one dtype")
 
 
 def _dtype(x: ir.Value) -> ir.DataType:

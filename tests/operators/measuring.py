@@ -108,9 +108,23 @@ def run(model: onnx.ModelProto, arrays: Sequence[np.ndarray]) -> list[np.ndarray
         values = {name: _to_runtime(array) for name, array in feeds.items()}
         return [_from_runtime(value) for value in session.run_with_ort_values(None, values)]
     except states.NotImplemented:
-        from onnx.reference import ReferenceEvaluator
+        return _evaluated(model, feeds)
 
-        return [np.asarray(array) for array in ReferenceEvaluator(model).run(None, feeds)]
+
+def _evaluated(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import OpRun
+
+    class GatherElements(OpRun):
+        """The evaluator's own one takes axes of up to 64 elements."""
+
+        op_domain = ""
+
+        def _run(self, data: np.ndarray, indices: np.ndarray, axis: int | None = None) -> tuple[np.ndarray]:
+            return (np.take_along_axis(data, indices, axis=axis or 0),)
+
+    evaluator = ReferenceEvaluator(model, new_ops=[GatherElements])
+    return [np.asarray(array) for array in evaluator.run(None, feeds)]
 
 
 _BFLOAT16 = onnx.TensorProto.BFLOAT16

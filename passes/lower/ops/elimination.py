@@ -48,24 +48,28 @@ def identity_like(op: Emitter, x: ir.Value) -> ir.Value:
 
 def loop(
     op: Emitter,
-    rounds: ir.Value,
+    rounds: ir.Value | None,
     carried: Sequence[ir.Value],
     body: Emitter,
     results: Sequence[ir.Value],
     go_on: ir.Value | None = None,
+    start: ir.Value | None = None,
 ) -> list[ir.Value]:
     """Close a body whose inputs are round, condition and the carried values, and return what is carried out.
 
     Args:
         op: the emitter.
-        rounds: how many rounds there are at most.
+        rounds: how many rounds there are at most; None for no limit.
         carried: what goes into the first round.
         body: the emitter of the body.
         results: what goes into the next round.
         go_on: what the body says of whether there is a next round; None for always.
+        start: whether there is a first round; None for yes.
     """
     graph = body.graph([body.inputs[1] if go_on is None else go_on, *results])
-    made = op.Loop(rounds, op.const(True, _BOOL), *carried, body=graph, outputs=len(carried))
+    made = op.Loop(
+        rounds, op.const(True, _BOOL) if start is None else start, *carried, body=graph, outputs=len(carried)
+    )
     outputs = list(made) if isinstance(made, tuple) else [made]
     for output, value in zip(outputs, carried, strict=True):
         output.type, output.shape = ir.TensorType(dtype_of(value)), value.shape

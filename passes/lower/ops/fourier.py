@@ -2,7 +2,8 @@
 """Fourier transforms, of complex numbers as pairs on a last axis.
 
 A transform of short static length is one product with a constant matrix, which every opset has and which runtimes
-compute faster than ONNX's DFT.  Longer axes and those of free size take DFT, from opset 17 on.
+compute faster than ONNX's DFT.  Longer axes and those of free size take DFT, from opset 17 on; before that, a length
+that is a product of two short ones is taken in two stages (Cooley and Tukey, 1965).
 Normalisation follows PyTorch's codes: 0 none, 1 by the root of the number of elements, 2 by that number.
 """
 
@@ -16,6 +17,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .complex import product
 from .views import moved, reshape_to, sizes_of
 
 # The matrix of a longer transform would weigh more than a megabyte in the file.
@@ -55,6 +57,38 @@ def _pairs_to_real(count: int, length: int) -> Matrix:
 
 def _small(size: int | None) -> bool:
     return size is not None and size <= _LONGEST_PRODUCT
+
+
+def _factors(length: int | None) -> tuple[int, int] | None:
+    """Return two short lengths whose product a length is, as much alike as they can be."""
+    for first in range(math.isqrt(length or 0), 0, -1):
+        if length is not None and length % first == 0:
+            return (first, length // first) if length // first <= _LONGEST_PRODUCT else None
+    return None
+
+
+def _in_two_stages(
+    op: Emitter, x: ir.Value, axis: int, factors: tuple[int, int], real: bool, forward: bool
+) -> ir.Value:
+    """Transform an axis by way of a grid of its elements: columns first, then rows."""
+    rows, columns = factors
+    rank = op.rank(x) if real else op.rank(x) - 1
+    pair = [] if real else [2]
+    last = moved(op, x, [axis], [rank - 1])
+    batch = sizes_of(op, last, 0, rank - 1)
+    grid = moved(op, reshape_to(op, last, [*batch, rows, columns, *pair]), [rank - 1, rank], [rank, rank - 1])
+    if real:
+        first = op.MatMul(grid, op.const_like(_real_to_pairs(rows, rows), x))
+    else:
+        flat = reshape_to(op, grid, [*batch, columns, 2 * rows])
+        first = op.MatMul(flat, op.const_like(_pairs_to_pairs(rows, forward), x))
+    angles = _angles(columns, rows, rows * columns)
+    twist = np.stack([np.cos(angles), -np.sin(angles) if forward else np.sin(angles)], axis=-1)
+    twisted = product(op, reshape_to(op, first, [*batch, columns, rows, 2]), op.const_like(twist, x))
+    across = reshape_to(op, moved(op, twisted, [rank - 1, rank], [rank, rank - 1]), [*batch, rows, 2 * columns])
+    second = op.MatMul(across, op.const_like(_pairs_to_pairs(columns, forward), x))
+    ordered = moved(op, reshape_to(op, second, [*batch, rows, columns, 2]), [rank - 1, rank], [rank, rank - 1])
+    return moved(op, reshape_to(op, ordered, [*batch, rows * columns, 2]), [rank - 1], [axis])
 
 
 def _to_pairs_by_product(op: Emitter, x: ir.Value, axis: int, onesided: bool) -> ir.Value:
@@ -104,31 +138,49 @@ def _scaled(op: Emitter, x: ir.Value, sizes: Sequence[int | ir.Value], normaliza
     return op.Div(x, op.Sqrt(divisor) if normalization == 1 else divisor)
 
 
+def _dft(op: Emitter, x: ir.Value, axis: int, **attributes: int) -> ir.Value:
+    """Write DFT, in double precision unless the length is a power of two: onnxruntime's loses four digits there."""
+    length, dtype = op.dim(x, axis), x.dtype or ir.DataType.FLOAT
+    exact = length is not None and length & (length - 1) == 0
+    wide = x if exact else op.cast(x, ir.DataType.DOUBLE)
+    return op.cast(op.DFT(wide, None, op.i64(axis), **attributes), dtype)
+
+
 def _real_transformed(op: Emitter, x: ir.Value, axis: int, onesided: bool, has_dft: bool) -> ir.Value:
+    length = op.dim(x, axis)
+    factors = None if has_dft or _small(length) else _factors(length)
+    if length is not None and factors is not None:
+        pairs = _in_two_stages(op, x, axis, factors, True, True)
+        return op.Slice(pairs, [0], [length // 2 + 1], [axis]) if onesided else pairs
     if _small(op.dim(x, axis)) or not has_dft:
         if op.dim(x, axis) is None:
             raise op.cannot("a transform along an axis of free size needs DFT, from opset 17 on")
         return _to_pairs_by_product(op, x, axis, onesided)
-    return op.DFT(op.Unsqueeze(x, [op.rank(x)]), None, op.i64(axis), onesided=int(onesided))
+    return _dft(op, op.Unsqueeze(x, [op.rank(x)]), axis, onesided=int(onesided))
 
 
 def _pairs_transformed(op: Emitter, x: ir.Value, axis: int, forward: bool, has_dft: bool) -> ir.Value:
+    length = op.dim(x, axis)
+    factors = None if has_dft or _small(length) else _factors(length)
+    if factors is not None:
+        return _in_two_stages(op, x, axis, factors, False, forward)
     if _small(op.dim(x, axis)) or not has_dft:
         if op.dim(x, axis) is None:
             raise op.cannot("a transform along an axis of free size needs DFT, from opset 17 on")
         return _pairs_by_product(op, x, axis, forward)
     if forward:
-        return op.DFT(x, None, op.i64(axis))
+        return _dft(op, x, axis)
     # ONNX's inverse divides by the length, PyTorch's leaves that to the normalisation.
-    length = op.cast(op.scalar(op.size(x, axis)), x.dtype or ir.DataType.FLOAT)
-    return op.Mul(op.DFT(x, None, op.i64(axis), inverse=1), length)
+    count = op.cast(op.scalar(op.size(x, axis)), x.dtype or ir.DataType.FLOAT)
+    return op.Mul(_dft(op, x, axis, inverse=1), count)
 
 
 def _to_real(op: Emitter, x: ir.Value, axis: int, length: int, has_dft: bool) -> ir.Value:
-    if (_small(length) and op.dim(x, axis) is not None) or not has_dft:
-        if op.dim(x, axis) is None:
-            raise op.cannot("a transform along an axis of free size needs DFT, from opset 17 on")
+    known = op.dim(x, axis) is not None
+    if known and (_small(length) or (not has_dft and _factors(length) is None)):
         return _to_real_by_product(op, x, axis, length)
+    if not has_dft and not known:
+        raise op.cannot("a transform along an axis of free size needs DFT, from opset 17 on")
     # The other half of the spectrum is the conjugate of this one, backwards.
     half = op.Slice(x, [0], [length // 2 + 1], [axis])
     mirror = op.Slice(half, [-1 if length % 2 else -2], [0], [axis], [-1])
@@ -198,6 +250,54 @@ def _register(since: int, has_dft: bool) -> None:
         if isinstance(last_dim_size, ir.Value):
             return _scaled(op, _to_real_of_running_length(op, x, axes[-1], last_dim_size), sizes, normalization)
         return _scaled(op, _to_real(op, x, axes[-1], last_dim_size, has_dft), sizes, normalization)
+
+    @lowers("aten::stft", "complex/aten::stft", since=since)
+    def short_time(
+        op: Emitter,
+        x: ir.Value,
+        window: ir.Value | None = None,
+        *,
+        n_fft: int,
+        hop_length: int | None = None,
+        win_length: int | None = None,
+        normalized: bool = False,
+        onesided: bool | None = None,
+        return_complex: bool | None = None,
+        align_to_window: bool | None = None,
+    ) -> ir.Value:
+        del return_complex  # pairs are what both are
+        if align_to_window:
+            raise op.cannot("frames that are aligned to the window have no counterpart")
+        frames = _frames(op, x, n_fft, n_fft // 4 if hop_length is None else hop_length)
+        weights = _window(op, window, frames, n_fft, n_fft if win_length is None else win_length)
+        if weights is not None:
+            frames = op.Mul(frames, weights)
+        rank = op.rank(frames)
+        pairs = _real_transformed(op, frames, rank - 1, onesided is None or onesided, has_dft)
+        pairs = _scaled(op, pairs, [n_fft], int(normalized))
+        return moved(op, pairs, [rank - 1], [rank - 2])
+
+
+def _frames(op: Emitter, x: ir.Value, length: int, hop: int) -> ir.Value:
+    """Cut a signal into frames, ``(..., frame, time)``."""
+    axis = op.rank(x) - 1
+    size = op.dim(x, axis)
+    within = np.arange(length)
+    if size is not None:
+        begins = np.arange((size - length) // hop + 1) * hop
+        return op.Gather(x, op.i64(begins[:, None] + within), axis=axis)
+    count = op.Add(op.Div(op.Sub(op.scalar(op.size(x, axis)), op.i64(length)), op.i64(hop)), op.i64(1))
+    first = op.Mul(op.Range(op.i64(0), count, op.i64(1)), op.i64(hop))
+    return op.Gather(x, op.Add(op.Unsqueeze(first, [1]), op.i64(within)), axis=axis)
+
+
+def _window(op: Emitter, window: ir.Value | None, frames: ir.Value, length: int, given: int) -> ir.Value | None:
+    """Return the window in the middle of a frame, or None where every element counts alike."""
+    before = (length - given) // 2
+    after = length - given - before
+    if window is None:
+        return None if given == length else op.const_like(np.pad(np.ones(given), (before, after)), frames)
+    return window if given == length else op.Pad(window, op.i64([before, after]), op.const_like(0, window))
 
 
 _register(17, True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Order and search: sort, topk and medians; searchsorted, unique, bincount, histc and isin.
+"""Order and search: sort, topk and medians; searchsorted, unique, bincount and isin.
 
 ONNX's TopK puts equal elements in the order in which they stand, so that a sort by TopK is stable.
 """
@@ -415,23 +415,3 @@ def bincount(op: Emitter, x: ir.Value, weights: ir.Value | None, *, minlength: i
         return op.ReduceSum(op.cast(hit, ir.DataType.INT64), [1], keepdims=0)
     weighed = op.Where(hit, op.cast(weights, dtype), op.const(0, dtype))
     return op.ReduceSum(weighed, [1], keepdims=0)
-
-
-@lowers("aten::histc")
-def histc(op: Emitter, x: ir.Value, *, bins: int = 100, min: float = 0, max: float = 0) -> ir.Value:
-    """Count the elements in intervals of equal width; without bounds those of the elements are used."""
-    elements = flat(op, x)
-    if min != max:
-        lowest, highest = op.const_like(min, x), op.const_like(max, x)
-    else:
-        lowest = op.ReduceMin(elements, [0], keepdims=0)
-        highest = op.ReduceMax(elements, [0], keepdims=0)
-        same = op.Equal(lowest, highest)
-        one = op.const_like(1, x)
-        lowest, highest = op.Where(same, op.Sub(lowest, one), lowest), op.Where(same, op.Add(highest, one), highest)
-    # The position as PyTorch computes it, so that what lies on an edge goes the same way.
-    scaled = op.Div(op.Mul(op.Sub(elements, lowest), op.const_like(bins, x)), op.Sub(highest, lowest))
-    place = op.Min(op.cast(scaled, ir.DataType.INT64), op.i64(bins - 1))
-    inside = op.And(op.GreaterOrEqual(elements, lowest), op.Not(op.Greater(elements, highest)))
-    hit = op.And(op.Equal(op.i64(np.arange(bins)[:, None]), place), inside)
-    return op.ReduceSum(op.cast(hit, _dtype(x)), [1], keepdims=0)

@@ -109,30 +109,3 @@ def heaviside(op: Emitter, x: ir.Value, values: ir.Value) -> ir.Value:
     a, at_zero = op.promote(x, values)
     step = op.cast(op.Greater(a, 0), a.dtype or ir.DataType.FLOAT)
     return op.Where(op.Equal(a, 0), at_zero, step)
-
-
-@lowers("aten::ldexp.Tensor")
-def ldexp(op: Emitter, x: ir.Value, exponent: ir.Value) -> ir.Value:
-    """``x * 2 ** exponent``."""
-    a, b = op.promote_float(x, exponent)
-    return op.Mul(a, op.Pow(op.const_like(2.0, b), b))
-
-
-@lowers("aten::frexp.Tensor", "prims::frexp")
-def frexp(op: Emitter, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Mantissa in [1/2, 1) and exponent of two, whose product is ``x``."""
-    size = op.Abs(x)
-    special = op.Or(op.Equal(x, 0.0), op.Not(op.Less(size, math.inf)))
-    safe = op.Where(special, 0.5, size)
-    # The logarithm may miss by one at a power of two; the mantissa tells.
-    guess = op.Floor(op.Mul(op.Log(safe), 1 / math.log(2)))
-    mantissa = op.Div(safe, op.Pow(op.const_like(2.0, x), guess))
-    up = op.cast(op.GreaterOrEqual(mantissa, 1.0), x.dtype or ir.DataType.FLOAT)
-    down = op.cast(op.Less(mantissa, 0.5), x.dtype or ir.DataType.FLOAT)
-    shift = op.Sub(up, down)
-    again = op.cast(
-        op.GreaterOrEqual(op.Div(mantissa, op.Pow(op.const_like(2.0, x), shift)), 1.0), x.dtype or ir.DataType.FLOAT
-    )
-    exponent = op.Add(op.Add(guess, shift), again)
-    scaled = op.Div(x, op.Pow(op.const_like(2.0, x), exponent))
-    return op.Where(special, x, scaled), op.Cast(op.Where(special, 0.0, exponent), to=ir.DataType.INT32)

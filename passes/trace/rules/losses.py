@@ -37,3 +37,30 @@ def _gaussian_nll_loss(
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return {"none": lambda: loss, "mean": loss.mean, "sum": loss.sum}[reduction]()
+
+
+@rule(torch.ctc_loss)
+def _ctc_loss(
+    rec: Recorder,
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: int = 1,
+    zero_infinity: bool = False,
+) -> Any:
+    """Keep the call whole: the shape of what PyTorch keeps for gradients depends on the lengths."""
+    tensors = [isinstance(lengths, torch.Tensor) for lengths in (input_lengths, target_lengths)]
+    if log_probs.dim() not in (2, 3) or any(tensors) != all(tensors):
+        return NOT_KEPT
+    overload = torch.ops.aten.ctc_loss.Tensor if all(tensors) else torch.ops.aten.ctc_loss.IntList
+    shape = [log_probs.shape[1]] if reduction == 0 and log_probs.dim() == 3 else []
+    arguments = (log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
+    return rec.keep(overload, arguments, (shape, log_probs.dtype))
+
+
+@rule(F.linear_cross_entropy)
+def _linear_cross_entropy(rec: Recorder, *args: Any, options: Any = None, **kwargs: Any) -> Any:
+    """Compute in one piece what the options ask to compute in chunks: they save memory and change no number."""
+    return NOT_KEPT if options is None else F.linear_cross_entropy(*args, **kwargs)

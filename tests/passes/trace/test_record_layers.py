@@ -143,6 +143,33 @@ def test_short_time_fourier_transform(captured):
     assert result.same_as_eager(torch.randn(3, 32))
 
 
+WINDOW = torch.hann_window(6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hop_length": 4},
+        {"hop_length": 3, "window": torch.hann_window(8), "normalized": True},
+        {"hop_length": 2, "window": WINDOW, "win_length": 6, "center": False, "onesided": False},
+        {"hop_length": 4, "win_length": 5, "pad_mode": "constant"},
+    ],
+)
+def test_short_time_fourier_transform_of_signals_of_any_length(agrees, options):
+    def model(x):
+        return torch.view_as_real(torch.stft(x, 8, return_complex=True, **options))
+
+    agrees(model, (torch.randn(2, 32),), (torch.randn(3, 47),), axes={"x": {0: "batch", 1: "time"}})
+    agrees(model, (torch.randn(33),))
+
+
+def test_long_frames_take_the_transform_of_onnx(agrees):
+    def model(x):
+        return torch.stft(x, 600, 200, center=False, return_complex=True).abs()
+
+    agrees(model, (torch.randn(2, 1000),))
+
+
 def test_autocast_casts_as_eager_does(captured):
     layer = nn.Linear(4, 3)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lading.pipeline.errors import CaptureError
+from torch.nn.modules.linear_cross_entropy_options import LinearCrossEntropyOptions
 
 
 class Called(torch.nn.Module):
@@ -54,3 +55,23 @@ def test_a_dtype_that_onnx_lacks_is_said_with_the_line(captured):
         captured(Called(lambda x: x.chalf().abs()), (X,))
     assert "test_record_values.py" in str(caught.value)
     assert "torch.complex64" in str(caught.value)
+
+
+def test_losses_of_sequences(agrees):
+    model = Called(lambda x, y, a, b: F.ctc_loss(x.log_softmax(-1), y, a, b, reduction="none"))
+    scores = torch.rand(6, 2, 4)
+    targets = torch.tensor([[1, 2], [3, 3]])
+    first = (scores, targets, torch.tensor([6, 5]), torch.tensor([2, 2]))
+    agrees(model, first, (scores * 2, targets, torch.tensor([4, 6]), torch.tensor([1, 2])))
+
+
+def test_a_loss_in_chunks_is_the_loss_in_one_piece(agrees):
+    options = LinearCrossEntropyOptions(batch_chunk_size=2)
+    model = Called(lambda x, w, y: F.linear_cross_entropy(x, w, y, options=options))
+    agrees(model, (torch.rand(5, 3), torch.rand(4, 3), torch.tensor([0, 3, 1, 2, 2])))
+
+
+def test_least_squares(agrees):
+    model = Called(lambda a, b: torch.linalg.lstsq(a, b).solution)
+    agrees(model, (torch.rand(5, 3), torch.rand(5, 2)), (torch.rand(5, 3), torch.rand(5, 2)))
+    agrees(model, (torch.rand(2, 5, 3), torch.rand(2, 5)))

@@ -52,9 +52,6 @@ CALLS = [
     call(A.bincount.default, torch.tensor([1, 4, 1])),
     call(A.bincount.default, torch.tensor([1, 4, 1]), torch.tensor([0.5, 1.0, 2.0]), 7),
     call(A.bincount.default, torch.tensor([], dtype=torch.int64), None, 2),
-    call(A.histc.default, X, 4),
-    call(A.histc.default, X, 4, -1, 1),
-    call(A.histc.default, torch.tensor([1.0, 1.0]), 3),
 ]
 
 

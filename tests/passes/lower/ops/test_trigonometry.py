@@ -35,8 +35,6 @@ CALLS = [
     call(A.copysign.Scalar, N, -1.0),
     call(A.heaviside.default, torch.tensor([0.0, -1.0, 2.0]), X),
     call(A.heaviside.default, N, torch.tensor(5)),
-    call(A.ldexp.Tensor, X, N),
-    call(A.frexp.Tensor, torch.tensor([0.0, 1.0, 8.0, -7.9, 1e-3, 3e8, 0.5])),
 ]
 
 

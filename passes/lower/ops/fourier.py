@@ -251,54 +251,6 @@ def _register(since: int, has_dft: bool) -> None:
             return _scaled(op, _to_real_of_running_length(op, x, axes[-1], last_dim_size), sizes, normalization)
         return _scaled(op, _to_real(op, x, axes[-1], last_dim_size, has_dft), sizes, normalization)
 
-    @lowers("aten::stft", "complex/aten::stft", since=since)
-    def short_time(
-        op: Emitter,
-        x: ir.Value,
-        window: ir.Value | None = None,
-        *,
-        n_fft: int,
-        hop_length: int | None = None,
-        win_length: int | None = None,
-        normalized: bool = False,
-        onesided: bool | None = None,
-        return_complex: bool | None = None,
-        align_to_window: bool | None = None,
-    ) -> ir.Value:
-        del return_complex  # pairs are what both are
-        if align_to_window:
-            raise op.cannot("frames that are aligned to the window have no counterpart")
-        frames = _frames(op, x, n_fft, n_fft // 4 if hop_length is None else hop_length)
-        weights = _window(op, window, frames, n_fft, n_fft if win_length is None else win_length)
-        if weights is not None:
-            frames = op.Mul(frames, weights)
-        rank = op.rank(frames)
-        pairs = _real_transformed(op, frames, rank - 1, onesided is None or onesided, has_dft)
-        pairs = _scaled(op, pairs, [n_fft], int(normalized))
-        return moved(op, pairs, [rank - 1], [rank - 2])
-
-
-def _frames(op: Emitter, x: ir.Value, length: int, hop: int) -> ir.Value:
-    """Cut a signal into frames, ``(..., frame, time)``."""
-    axis = op.rank(x) - 1
-    size = op.dim(x, axis)
-    within = np.arange(length)
-    if size is not None:
-        begins = np.arange((size - length) // hop + 1) * hop
-        return op.Gather(x, op.i64(begins[:, None] + within), axis=axis)
-    count = op.Add(op.Div(op.Sub(op.scalar(op.size(x, axis)), op.i64(length)), op.i64(hop)), op.i64(1))
-    first = op.Mul(op.Range(op.i64(0), count, op.i64(1)), op.i64(hop))
-    return op.Gather(x, op.Add(op.Unsqueeze(first, [1]), op.i64(within)), axis=axis)
-
-
-def _window(op: Emitter, window: ir.Value | None, frames: ir.Value, length: int, given: int) -> ir.Value | None:
-    """Return the window in the middle of a frame, or None where every element counts alike."""
-    before = (length - given) // 2
-    after = length - given - before
-    if window is None:
-        return None if given == length else op.const_like(np.pad(np.ones(given), (before, after)), frames)
-    return window if given == length else op.Pad(window, op.i64([before, after]), op.const_like(0, window))
-
 
 _register(17, True)
 _register(7, False)

@@ -108,7 +108,8 @@ class Arguments:
     def has_training_modules(self) -> bool:
         """Whether a module of the model, as the user left it, is in training mode."""
         modules = getattr(self.model, "modules", None)
-        return callable(modules) and any(module.training for module in modules())
+        # A frozen module has no flag: it is in evaluation mode for good.
+        return callable(modules) and any(getattr(module, "training", False) for module in modules())
 
     def call(self, tensors: Sequence[Any]) -> Call:
         """Return positional and keyword arguments of the model with `tensors` in the places of the inputs."""

@@ -13,6 +13,7 @@ import sympy
 import torch
 from lading.passes import torch_private
 from lading.passes.arguments import Arguments, TensorInput
+from lading.passes.lower.registry import has_lowering
 from lading.passes.structure import unused_name
 from lading.passes.trace.capture import Baked, Capture
 from lading.passes.trace.exported.exporting import PREFIX, Made, exported_program
@@ -35,7 +36,8 @@ _WRITES = frozenset({OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION})
 def export(arguments: Arguments) -> tuple[ir.Model, Capture]:
     """Capture a model by `torch.export`, or take the program that the user has exported.
 
-    The operators stay as the program has them; none is decomposed here.
+    The operators stay as the program has them, but for composites without a lowering: those are what PyTorch runs for
+    them.
 
     Raises:
         CaptureError: `torch.export` cannot capture the model, or the program has an operator without a counterpart.
@@ -54,10 +56,26 @@ def _functional(program: ExportedProgram) -> ExportedProgram:
     buffers = frozenset(program.graph_signature.inputs_to_buffers) | frozenset(
         program.graph_signature.inputs_to_parameters
     )
-    if not needs_functionalization(program.graph_module, buffers):
+    apart = _composites_without_lowering(program.graph_module)
+    if not apart and not needs_functionalization(program.graph_module, buffers):
         return program
-    # An empty table: writes and views are rewritten, and no operator is taken apart.
-    return program.run_decompositions({})
+    # Writes and views are rewritten, and no operator is taken apart but those of the table.
+    return program.run_decompositions({overload: torch_private.composite_of(overload) for overload in apart})
+
+
+def _composites_without_lowering(module: torch.fx.GraphModule) -> list[Any]:
+    found: dict[Any, None] = {}
+    for part in module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            overload: Any = node.target
+            if not isinstance(overload, torch._ops.OpOverload) or overload._schema.is_mutable:
+                continue
+            if not torch_private.is_composite(overload):
+                continue
+            name, _, which = overload.name().partition(".")
+            if not has_lowering(name, which):
+                found[overload] = None
+    return list(found)
 
 
 class _Reading:

@@ -83,7 +83,7 @@ def _hide_shapes(session: Session, graph: ir.Graph, node: ir.Node, condition: ir
         one = op.cast(condition if taken else op.Not(condition), ir.DataType.INT64)
         hidden = op.Reshape(value, op.Mul(op.Shape(value), one))
         hidden.type, hidden.shape = value.type, outside.shape
-        hidden.name, value.name = value.name, None
+        hidden.name, value.name = value.name, f"{value.name}_shown"
         graph.outputs[index] = hidden
     graph.extend(nodes)
 

@@ -43,7 +43,8 @@ def mod_by_division(op: Emitter, A: Operand, B: Operand, *, fmod: int = 0) -> ir
             remainder = _with_sign_of(op, remainder, wide_b)
         return op.cast(remainder, dtype)
     wide_a, wide_b = op.cast(a, _INT64), op.cast(b, _INT64)
-    remainder = op.Sub(wide_a, op.Mul(op.Div(wide_a, wide_b), wide_b))
+    # Not a - (a / b) * b: where a is the constant 1, onnxruntime writes (1 / b) * b as b / b, integers or not.
+    remainder = op.Add(wide_a, op.Mul(op.Neg(op.Div(wide_a, wide_b)), wide_b))
     return op.cast(remainder if fmod else _with_sign_of(op, remainder, wide_b), dtype)
 
 

@@ -7,11 +7,12 @@ import math
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from support.one_operator import assert_same, fed, outcome
+from support.one_operator import assert_same, fed, outcome, written
 
 few = settings(max_examples=20, deadline=None)
 any_float = st.floats(width=32, allow_subnormal=False)
@@ -60,6 +61,17 @@ def test_rounding_is_to_even(x: Any, opset: int) -> None:
 def test_the_remainder_has_the_sign_of_the_divisor(a: Any, b: Any, opset: int) -> None:
     (got,) = outcome("Mod", fed(a, np.int64), fed(b, np.int64), opset=opset)
     np.testing.assert_array_equal(np.mod(a, b), got)
+
+
+@pytest.mark.parametrize("opset", [7, 9, 10])
+@pytest.mark.parametrize("dividend", [1, -1])
+def test_the_remainder_of_a_constant_one_survives_the_runtime(dividend: int, opset: int) -> None:
+    divisors = np.array([9, 1, -3], np.int64)
+    model = written("Mod", np.array([dividend], np.int64), fed(divisors, np.int64), opset=opset)
+    # With its rewritings, which the other tests leave out: one of them takes (1 / b) * b for b / b.
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"x0": divisors})
+    np.testing.assert_array_equal(np.mod(dividend, divisors), got)
 
 
 @few

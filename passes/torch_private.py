@@ -13,7 +13,7 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,6 +39,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "_ConvBackend.Empty"),
     ("torch._C", "_is_any_autocast_enabled"),
     ("torch._C", "_functorch.peek_interpreter_stack"),
+    ("torch._C", "_is_alias_of"),
     ("torch._C", "_nn.linear"),
     ("torch._C", "_select_conv_backend"),
     ("torch._decomp", "decomposition_table"),
@@ -49,6 +50,12 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._dispatch.python", "enable_python_dispatcher"),
     ("torch._dynamo.eval_frame", "OptimizedModule"),
     ("torch._dynamo.source", "ConstantSource"),
+    ("torch._export.utils", "_get_decomp_for_cia"),
+    ("torch._higher_order_ops.cond", "cond_op"),
+    ("torch._higher_order_ops.map", "map_impl"),
+    ("torch._higher_order_ops.scan", "scan_op"),
+    ("torch._higher_order_ops.utils", "_hop_compile_and_call"),
+    ("torch._higher_order_ops.while_loop", "while_loop_op"),
     ("torch._subclasses.fake_tensor", "DataDependentOutputException"),
     ("torch._subclasses.fake_tensor", "DynamicOutputShapeException"),
     ("torch._subclasses.fake_tensor", "FakeTensor"),
@@ -61,6 +68,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.fx.experimental.symbolic_shapes", "GuardOnDataDependentSymNode"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv._refine_ranges"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv._maybe_evaluate_static"),
+    ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.get_implications"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_symbol"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.create_symintnode"),
     ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.evaluate_expr"),
@@ -77,6 +85,8 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.utils._python_dispatch", "TorchDispatchMode"),
     ("torch.utils._python_dispatch", "_disable_current_modes"),
     ("torch.utils._pytree", "SUPPORTED_NODES"),
+    ("torch.utils._pytree", "tree_flatten"),
+    ("torch.utils._pytree", "tree_unflatten"),
     ("torch.utils._sympy.functions", "CeilToInt"),
     ("torch.utils._sympy.functions", "CleanDiv"),
     ("torch.utils._sympy.functions", "FloatPow"),
@@ -164,6 +174,7 @@ wrap_functional: Callable[[torch.Tensor], torch.Tensor] = torch._to_functional_t
 
 _sync: Callable[[torch.Tensor], None] = find("torch", "_sync")
 _inner: Callable[[torch.Tensor], torch.Tensor] = find("torch", "_from_functional_tensor")
+_is_alias: Callable[[torch.Tensor, torch.Tensor], bool] = find("torch._C", "_is_alias_of")
 
 _BENEATH = (
     torch._C.DispatchKeySet(torch._C.DispatchKey.Functionalize)
@@ -176,6 +187,11 @@ def unwrap_functional(tensor: torch.Tensor) -> torch.Tensor:
     """Return the tensor inside a functional wrapper, with every pending in-place write applied to it."""
     _sync(tensor)
     return _inner(tensor)
+
+
+def share_memory(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Whether two tensors are views of one, functional ones by the tensor that they stand for."""
+    return left is right or _is_alias(left, right)
 
 
 def replace_functional(tensor: torch.Tensor, inner: torch.Tensor) -> None:
@@ -348,6 +364,17 @@ def pytree_node(kind: type) -> Any:
 # ---- decompositions --------------------------------------------------------------------------------------------------
 
 
+def pytree_flat(value: Any) -> tuple[list[Any], Any]:
+    """Return the leaves of a nested value by PyTorch's own rules, and its structure."""
+    leaves, structure = find("torch.utils._pytree", "tree_flatten")(value)
+    return leaves, structure
+
+
+def pytree_whole(leaves: Sequence[Any], structure: Any) -> Any:
+    """Return the nested value of leaves in a structure."""
+    return find("torch.utils._pytree", "tree_unflatten")(list(leaves), structure)
+
+
 def decomposition_of(overload: Any) -> Callable[..., Any] | None:
     """Return PyTorch's definition of an operator in terms of others, or None where it has none."""
     table: dict[Any, Callable[..., Any]] = find("torch._decomp", "decomposition_table")
@@ -391,6 +418,12 @@ def only_overload(operator: Any) -> Any:
 def is_composite(overload: Any) -> bool:
     """Whether PyTorch runs the parts of an operator in its place, so that no dispatch mode sees it."""
     return torch._C._dispatch_has_kernel_for_dispatch_key(overload.name(), "CompositeImplicitAutograd")
+
+
+def composite_of(overload: Any) -> Callable[..., Any]:
+    """Return what PyTorch runs for a composite operator, in the form that tables of decompositions take."""
+    found: Callable[..., Any] = find("torch._export.utils", "_get_decomp_for_cia")(overload)
+    return found
 
 
 _defined: dict[str, tuple[Any, dict[str, str]]] = {}
@@ -536,6 +569,46 @@ def script_calls_by(function: Callable[..., Any], method: Callable[..., Any]) ->
     finally:
         for kind, call in zip(kinds, before, strict=True):
             kind.__call__ = call
+
+
+# ---- higher-order operators ------------------------------------------------------------------------------------------
+
+_HIGHER_ORDER = (
+    ("torch._higher_order_ops.cond", "cond_op"),
+    ("torch._higher_order_ops.while_loop", "while_loop_op"),
+    ("torch._higher_order_ops.scan", "scan_op"),
+    ("torch._higher_order_ops.map", "map_impl"),
+)
+
+
+@contextlib.contextmanager
+def higher_order_calls_by(handlers: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Let calls of `torch.cond` and its kin go to handlers for a while, by the operator's name, uncompiled.
+
+    A handler gets what the operator would get: functions and flat operands. The Python faces of the operators would
+    compile the call in eager; meanwhile they do not.
+    """
+
+    def called(handler: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda operator, *args, **kwargs: handler(*args, **kwargs)
+
+    def directly(function: Callable[..., Any], args: Sequence[Any], kwargs: Any = None) -> Any:
+        return function(*args, **(kwargs or {}))
+
+    places: list[tuple[Any, str, Any]] = [
+        (find("torch._higher_order_ops.utils", ""), "_hop_compile_and_call", directly)
+    ]
+    for module, name in _HIGHER_ORDER:
+        operator = find(module, name)
+        places.append((type(operator), "__call__", called(handlers[operator.name()])))
+    before = [(holder, name, getattr(holder, name)) for holder, name, _ in places]
+    for holder, name, replacement in places:
+        setattr(holder, name, replacement)
+    try:
+        yield
+    finally:
+        for holder, name, ordinary in before:
+            setattr(holder, name, ordinary)
 
 
 # ---- torch.compile ---------------------------------------------------------------------------------------------------

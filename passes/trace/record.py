@@ -20,7 +20,8 @@ from lading.passes.trace.composites import Composites
 from lading.passes.trace.custom_operators import kept_functions
 from lading.passes.trace.failures import explained, is_failure_of_the_model
 from lading.passes.trace.outputs import Outputs
-from lading.passes.trace.recorder import Recorder, type_of
+from lading.passes.trace.recorder import SMALL, Recorder, type_of
+from lading.passes.trace.regions import Regions
 from lading.passes.trace.script.children import interpreted
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
@@ -30,8 +31,6 @@ from lading.pipeline.errors import CaptureError, LadingError, UsageError
 R = TypeVar("R")
 
 IR_VERSION = 10
-_SMALL = 16
-"""Elements up to which the values of a buffer are followed through what the model computes from them."""
 
 
 def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
@@ -123,7 +122,7 @@ class Run:
             return known
         fake = self._fake_like(tensor)
         self.recorder.bind_weight(fake, slot.path, tensor)
-        if slot.kind != "parameter" and tensor.numel() <= _SMALL and tensor.device.type == "cpu":
+        if slot.kind != "parameter" and tensor.numel() <= SMALL and tensor.device.type == "cpu":
             # PyTorch then computes on the values as well, so that Python may read a step counter or a table of sizes.
             fake.constant = tensor.detach()
         if slot.kind == "attribute":
@@ -133,6 +132,10 @@ class Run:
         self._name_of[id(tensor)] = slot.path
         self._written.append((slot, wrapped, fake))
         return wrapped
+
+    def _mutable_stand_ins(self) -> list[torch.Tensor]:
+        """Return what stands for the buffers and tensor attributes of the model, which its code may write."""
+        return [wrapped for slot, wrapped, _ in self._written if slot.kind != "parameter"]
 
     def _input(self, item: Any) -> torch.Tensor:
         if item.axes:
@@ -186,6 +189,7 @@ class Run:
             stack.enter_context(self.recorder)
             self.state.set_mode(self.arguments.mode)
             stack.enter_context(interpreted(self.recorder))
+            stack.enter_context(Regions(self.recorder, self._mutable_stand_ins).recorded())
             with kept_functions(self.recorder), Composites(self.recorder):
                 result = _call(self.arguments.model, args, kwargs)
             self.outputs = Outputs(result, self.recorder, self.arguments)

@@ -35,6 +35,8 @@ _SCALAR_TYPES = {
     torch.SymBool: ir.TensorType(ir.DataType.BOOL),
 }
 _SCALAR = ir.Shape((), frozen=True)
+SMALL = 16
+"""Elements up to which the values of a buffer are followed through what the model computes from them."""
 
 _aten = torch.ops.aten
 _DEVICE = torch.ops.prim.device.default
@@ -97,6 +99,10 @@ def _device(arguments: Sequence[Any]) -> torch.device:
         if isinstance(argument, (list, tuple)) and argument and isinstance(argument[0], torch.Tensor):
             return argument[0].device
     return torch.device("cpu")
+
+
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return (tensor.dtype, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
 
 
 class _Held:
@@ -169,7 +175,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         self._values: dict[int, tuple[torch.Tensor, ir.Value | None]] = {}
         self._origin = NOWHERE
         self._quiet = 0
-        self._pending: dict[int, tuple[str, torch.Tensor]] = {}
+        self._pending: dict[int, tuple[str | None, torch.Tensor]] = {}
+        self._literals: dict[int, torch.Tensor] = {}
 
     # ---- values ------------------------------------------------------------------------------------------------------
 
@@ -178,12 +185,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         # The tensor is kept alive with it: a freed tensor's id is used again.
         self._values[id(tensor)] = (tensor, value)
 
-    def bind_weight(self, fake: torch.Tensor, name: str, real: torch.Tensor) -> None:
-        """Let `fake` (and `real` itself) stand for an initializer, made when first used."""
+    def bind_weight(self, fake: torch.Tensor, name: str | None, real: torch.Tensor) -> None:
+        """Let `fake` (and `real` itself) stand for an initializer, made when first used; no name: named then."""
         self._pending[id(fake)] = (name, real)
         self._pending[id(real)] = (name, real)
         self._values[id(fake)] = (fake, None)
         self._values[id(real)] = (real, None)
+
+    def literal(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return what stands for a tensor that is written in code; it is named when it is first used."""
+        known = self._literals.get(id(tensor))
+        if known is None:
+            with torch_private.beneath_modes():
+                meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+                fake = FakeTensor(self.fake, meta, tensor.device)
+                if tensor.numel() <= SMALL:
+                    fake.constant = tensor.detach()
+            self.bind_weight(fake, None, tensor)
+            known = self._literals[id(tensor)] = torch_private.wrap_functional(fake)
+        return known
 
     def value_of(self, item: Any) -> ir.Value:
         """Return the graph value of a tensor or a symbolic number, writing down what it needs."""
@@ -203,9 +223,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def _make_weight(self, item: torch.Tensor) -> ir.Value:
         name, real = self._pending[id(item)]
-        value = self.initializers.get(name)
-        if value is None:
-            value = self._initializer(name, real)
+        if name is None:
+            held = self._values[id(real)][1]
+            value = self._initializer(self._name_constant(real), real) if held is None else held
+            self._values[id(real)] = (real, value)
+        else:
+            known = self.initializers.get(name)
+            value = self._initializer(name, real) if known is None else known
         self._values[id(item)] = (item, value)
         return value
 
@@ -219,6 +243,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         if isinstance(tensor, FakeTensor):
             constant = tensor.constant
             if constant is None:
+                known = self._same_memory(tensor)
+                if known is not None:
+                    self._values[id(tensor)] = (tensor, known)
+                    return known
                 raise CaptureError(
                     "a tensor is used that was made neither by this call nor before the export",
                     where=self.places.line() or None,
@@ -230,6 +258,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         value = self._initializer(self._name_constant(tensor), tensor)
         self._values[id(tensor)] = (tensor, value)
         return value
+
+    def _same_memory(self, tensor: torch.Tensor) -> ir.Value | None:
+        """Return the value of a tensor that this one is another object for, made behind the back of every mode.
+
+        `torch.nn.Parameter(x)` and `x.as_subclass(...)` make such objects. What functionalization hands on is never
+        written to, so that equal memory is an equal value.
+        """
+        memory, place = tensor.untyped_storage()._cdata, _place(tensor)
+        for known, value in self._values.values():
+            if isinstance(known, FakeTensor) and known.untyped_storage()._cdata == memory and _place(known) == place:
+                return value if value is not None else self._make_weight(known)
+        return None
 
     def number(self, number: Any) -> ir.Value:
         """Return a scalar initializer for a plain number that the model returns."""

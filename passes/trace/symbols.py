@@ -9,9 +9,11 @@ that is computed from such axes, and is 0 or 1 in the example.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sympy
@@ -37,6 +39,8 @@ _SYMBOL_NAME = re.compile(r"\bs\d+\b")
 
 _REMAINDERS = tuple(getattr(sympy_functions, name) for name in ("Mod", "PythonMod", "ModularIndexing"))
 """What is 0 or 1 as often as not, so that the answer means something."""
+_SEARCHED = 64
+"""How far from the example's a size is looked for that meets a condition."""
 
 
 def axis_symbol(name: str) -> sympy.Symbol:
@@ -161,8 +165,11 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         self._printer = _Printer(self._name_of)
         self._printed: dict[sympy.Basic, str] = {}
         self._answers: dict[Any, Any] = {}
-        self._asked: list[tuple[sympy.Basic, Any, str, bool, bool]] = []
+        self._asked: list[tuple[sympy.Basic, Any, str, bool, bool, tuple[sympy.Basic, ...]]] = []
         self._fixed: dict[str, tuple[int, sympy.Basic, str]] = {}
+        self._supposed: list[sympy.Basic] = []
+        self.axioms: dict[Any, Any]
+        self.divisible: set[Any]
 
     def axis(self, name: str, size: int) -> torch.SymInt | int:
         """Return the symbolic size of the axis `name`, whose size in the example is `size`; that itself if constant."""
@@ -237,13 +244,15 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             return answer
         if by_user and (hinted := self._hinted(orig_expr)) is not None:
             self._answers[key] = hinted
-            self._asked.append((orig_expr, hinted, self.line(), True, False))
+            self._ask(orig_expr, hinted, True)
             return hinted
         if not by_user and self.general and self._is_small_question(orig_expr):
             answer = self._answers[key] = sympy.false if isinstance(orig_expr, sympy.Eq) else sympy.true
             self.contradicted = self.contradicted or orig_expr.xreplace(self.backed_var_to_val) != answer
             return answer
         replaced, guards = len(self.replacements), len(self.guards)
+        if self._supposed:
+            hint = None  # it is the example's, which need not meet what is supposed
         try:
             answer = super().evaluate_expr(
                 orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec=forcing_spec
@@ -259,8 +268,8 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             return answer
         # What follows from sizes being 2 or more changes no result of an operator, but for ranks; a model's `if` may.
         if by_user or len(self.guards) != guards or self.operator in _RANK_CHANGING:
-            self._asked.append((orig_expr, answer, self.line(), by_user, self._is_harmless(orig_expr, answer, by_user)))
-        if len(self.replacements) != replaced:
+            self._ask(orig_expr, answer, by_user, self._is_harmless(orig_expr, answer, by_user))
+        if len(self.replacements) != replaced and not self._supposed:
             self._note_fixed(orig_expr, self.line())
         return answer
 
@@ -270,7 +279,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             return None
         if not question.free_symbols <= self._name_of.keys():
             return None
-        sizes = {symbol: sympy.Integer(self.sizes[self._name_of[symbol]]) for symbol in question.free_symbols}
+        sizes = {symbol: self.backed_var_to_val[symbol] for symbol in question.free_symbols}
         answer = question.xreplace(sizes)
         return answer if answer in (sympy.true, sympy.false) else None
 
@@ -295,6 +304,78 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             return False
         ends = bound_sympy(size, self.var_to_range)
         return bool(ends.lower >= 0 and ends.upper > 1)
+    @contextlib.contextmanager
+    def supposing(self, fact: sympy.Basic) -> Iterator[None]:
+        """Decide questions as for sizes that meet a condition, while the context is open.
+
+        The side of a choice on sizes is captured in it: the example need not be one that takes that side. What is
+        decided meanwhile is stated for such sizes only.
+        """
+        before = set(self.var_to_range)
+        replacements, ranges = dict(self.replacements), dict(self.var_to_range)
+        hints, axioms = dict(self.backed_var_to_val), dict(self.axioms)
+        divisible, guards, answers = set(self.divisible), len(self.guards), self._answers
+        self._answers = {}
+        self._supposed.append(fact)
+        self._take_hints_for(fact)
+        self.axioms.update(self.get_implications(self.simplify(fact)))
+        if len(fact.free_symbols) == 1:
+            super()._refine_ranges(fact)
+        self._forget_cached()
+        supposed, narrowed = dict(self.axioms), dict(self.var_to_range)
+        try:
+            yield
+        finally:
+            fixed = {
+                name: value for name, symbol in self._symbol_of.items() if (value := self.replace(symbol)).is_number
+            }
+            del self.guards[guards:]
+            for symbol in before.intersection(self.replacements):
+                del self.replacements[symbol]
+            self.replacements.update(replacements)
+            self.axioms = supposed
+            self.var_to_range.update(narrowed)
+            self.divisible = divisible
+            self._forget_cached()
+            self._fix_beyond(fixed)
+            self.var_to_range.update(ranges)
+            self.backed_var_to_val.update(hints)
+            self.axioms = axioms
+            self._answers = answers
+            self._supposed.pop()
+            self._forget_cached()
+
+    def _forget_cached(self) -> None:
+        """Let PyTorch forget the answers and the forms of expressions that it has kept."""
+        self._version_counter += 1
+        self._replacements_version_counter += 1
+
+    def _take_hints_for(self, fact: sympy.Basic) -> None:
+        """Give the axes in a condition sizes that meet it, near to the example's, if such are found."""
+        symbols = sorted(fact.free_symbols, key=str)
+        hints = [self.backed_var_to_val.get(symbol) for symbol in symbols]
+        if None in hints:
+            return
+        steps = sorted(range(-_SEARCHED, _SEARCHED + 1), key=abs)
+        for size in range(min(2, len(symbols)) + 1):
+            for places in itertools.combinations(range(len(symbols)), size):
+                for moves in itertools.product(steps if size < 2 else steps[:17], repeat=size):
+                    sizes = list(hints)
+                    for place, move in zip(places, moves, strict=True):
+                        sizes[place] += move
+                    met = min(sizes, default=2) >= 2 or size == 0
+                    if met and fact.xreplace(dict(zip(symbols, sizes, strict=True))) == sympy.true:
+                        self.backed_var_to_val.update(zip(symbols, sizes, strict=True))
+                        return
+
+    def _fix_beyond(self, fixed: dict[str, sympy.Basic]) -> None:
+        """Note the axes that became constants on one side of a choice, but for those that the choice is about."""
+        for name, value in fixed.items():
+            symbol = self._symbol_of[name]
+            if name not in self._fixed and not self.replace(symbol).is_number:
+                question = sympy.Eq(symbol, value)
+                if self._maybe_evaluate_static(question) != sympy.true:
+                    self._fixed[name] = (int(value), question, self.line())
 
     def number_of(self, symbol: sympy.Symbol) -> torch.SymInt:
         """Return a symbol that this has made as a number."""
@@ -317,10 +398,13 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         free = {symbol: ValueRanges(0, int_oo) for symbol in question.free_symbols if symbol in self._name_of}
         others = {s: self.var_to_range.get(s, ValueRanges.unknown()) for s in question.free_symbols if s not in free}
         if free and not bound_sympy(question, {**free, **others}).is_singleton():
-            decision = (question, answer, self.line(), True, False)
-            if decision not in self._asked:
-                self._asked.append(decision)
+            self._ask(question, answer, True)
         return bool(answer)
+
+    def _ask(self, question: sympy.Basic, answer: Any, by_user: bool, harmless: bool = False) -> None:
+        decision = (question, answer, self.line(), by_user, harmless, tuple(self._supposed))
+        if decision not in self._asked:
+            self._asked.append(decision)
 
     def _refine_ranges(self, expr: Any) -> None:
         # A hint below 2 lies outside of its symbol's range on purpose, which PyTorch checks when it narrows a range.
@@ -344,17 +428,26 @@ class Axes(ShapeEnv):  # type: ignore[misc]
 
     def decisions(self) -> tuple[Guard, ...]:
         """Return every decision on a symbolic size, in the order in which they were taken."""
-        return tuple(
-            Guard(
-                self.text(expression),
-                _plain(answer),
-                line,
-                by_user,
-                harmless=harmless,
-                expression=self._over_names(expression),
+        return tuple(self._guard(*decision) for decision in self._asked)
+
+    def _guard(
+        self,
+        question: sympy.Basic,
+        answer: Any,
+        line: str,
+        by_user: bool,
+        harmless: bool,
+        supposed: tuple[sympy.Basic, ...],
+    ) -> Guard:
+        outcome = _plain(answer)
+        if supposed:
+            # It limits the sizes of one side of a choice: any other size is none of its business.
+            held = (
+                question if outcome is True else sympy.Not(question) if outcome is False else sympy.Eq(question, answer)
             )
-            for expression, answer, line, by_user, harmless in self._asked
-        )
+            question, outcome = sympy.Or(*(sympy.Not(fact) for fact in supposed), held), True
+        expression = self._over_names(question)
+        return Guard(self.text(question), outcome, line, by_user, harmless=harmless, expression=expression)
 
     def _over_names(self, expression: sympy.Basic) -> sympy.Basic | None:
         """Return an expression over symbols that are called as the axes, None where it has others in it."""

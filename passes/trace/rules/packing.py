@@ -49,10 +49,17 @@ def _pad_packed_sequence(
         batch = batch_sizes[0].item()
     length = batch_sizes.shape[0]
     leading = (batch, total_length) if batch_first else (total_length, batch)
-    asked = -1 if total_length is length else total_length
+    asked = -1 if total_length is length or _same(total_length, length) else total_length
     return rec.keep(
         _aten._pad_packed_sequence.default,
         (data, batch_sizes, batch_first, padding_value, asked),
         ((*leading, *data.shape[1:]), data.dtype),
         ((batch,), torch.int64),
+    )
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Whether two sizes are one symbol: TorchScript hands on another object for it."""
+    return (
+        isinstance(left, torch.SymInt) and isinstance(right, torch.SymInt) and bool(left.node.expr == right.node.expr)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,21 +61,38 @@ def _on_containers(interpreter: Interpreter, name: str, known: Callable[[Any, An
         if name == "mul":
             return List(tuple(lists.members_of(interpreter, left)) * right)
         if name in ("eq", "ne"):
-            return _same_members(interpreter, left, right) == (name == "eq")
+            same = _same_members(interpreter, left, right)
+            return same if name == "eq" else negated(interpreter, same)
         raise interpreter.cannot(f"lists cannot be combined by {name}")
     if isinstance(left, dict) and name in ("eq", "ne"):
         raise interpreter.cannot("dicts cannot be compared")
     return known(left, right)
 
 
-def _same_members(interpreter: Interpreter, left: List, right: List) -> bool:
+def _same_members(interpreter: Interpreter, left: List, right: List) -> Any:
     first, second = lists.members_of(interpreter, left), lists.members_of(interpreter, right)
     if len(first) != len(second):
         return False
-    answers = [interpreter.decide(a == b) for a, b in zip(first, second, strict=True)]
-    if None in answers:
-        raise interpreter.cannot("two lists are compared whose members only the run knows")
-    return all(answers)
+    return all_of(interpreter, [same_number(a, b) for a, b in zip(first, second, strict=True)])
+
+
+def same_number(left: Any, right: Any) -> Any:
+    """Whether two values are equal: a bool, or one of the run."""
+    if isinstance(left, Number) or isinstance(right, Number):
+        return Number(torch.eq(as_tensor(left), as_tensor(right)), bool)
+    return plain_number(left == right)
+
+
+def all_of(interpreter: Interpreter, answers: Sequence[Any]) -> Any:
+    """Whether each of some bools is true: a bool, or one of the run."""
+    result: Any = True
+    for answer in answers:
+        settled = interpreter.decide(answer)
+        if settled is False:
+            return False
+        if settled is None:
+            result = answer if result is True else Number(torch.logical_and(as_tensor(result), as_tensor(answer)), bool)
+    return result
 
 
 def _true_division(left: Any, right: Any) -> Any:

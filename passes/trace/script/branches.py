@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,7 +13,7 @@ import torch
 from lading.passes import torch_private
 from lading.passes.control_flow import body_graph, forget, if_node, sequence_node
 from lading.passes.trace.recorder import Body, type_of
-from lading.passes.trace.script import lists
+from lading.passes.trace.script import columns, lists
 from lading.passes.trace.script.numbers import is_number, kind_of, new_integer, value_of
 from lading.passes.trace.script.programs import Program, Step
 from lading.passes.trace.script.snapshots import Snapshot, rebind
@@ -20,6 +21,7 @@ from lading.passes.trace.script.tables import primitive
 from lading.passes.trace.script.values import (
     Appended,
     Chain,
+    Columns,
     Items,
     List,
     ListRead,
@@ -146,7 +148,7 @@ class _Choice:
             values = [
                 side.attributes[place][3] if place in side.attributes else held for side in (then_side, else_side)
             ]
-            changes.attributes.append((holder, name, join.of(*values)))
+            changes.entries.append((holder.written, name, join.of(*values)))
         return changes
 
 
@@ -157,7 +159,7 @@ class Changes:
     tensors: list[tuple[torch.Tensor, torch.Tensor]] = attrs.field(factory=list)
     lists: list[tuple[List, Any]] = attrs.field(factory=list)
     dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = attrs.field(factory=list)
-    attributes: list[tuple[Any, str, Any]] = attrs.field(factory=list)
+    entries: list[tuple[dict[Any, Any], Any, Any]] = attrs.field(factory=list)
 
     def apply(self, interpreter: Interpreter) -> None:
         """Make the changes visible to what follows."""
@@ -167,31 +169,32 @@ class Changes:
         for content, now in self.dicts:
             content.clear()
             content.update(now)
-        for holder, name, value in self.attributes:
-            holder.written[name] = value
+        for holder, key, value in self.entries:
+            holder[key] = value
 
 
-class assuming:
-    """A context in which a condition of the run is known to hold, or not to."""
-
-    def __init__(self, interpreter: Interpreter, condition: Any, holds: bool) -> None:
-        self._table = interpreter.assumed
+@contextlib.contextmanager
+def assuming(interpreter: Interpreter, condition: Any, holds: bool) -> Iterator[None]:
+    """Let a condition of the run be known to hold, or not to, while the context is open."""
+    table = interpreter.assumed
+    facts: dict[Any, bool]
+    with contextlib.ExitStack() as stack:
         if isinstance(condition, torch.SymBool):
-            expression = condition.node.expr
-            self._facts = {expression: holds, torch.sym_not(condition).node.expr: not holds}
+            expression, opposite = condition.node.expr, torch.sym_not(condition).node.expr
+            facts = {expression: holds, opposite: not holds}
+            stack.enter_context(interpreter.axes.supposing(expression if holds else opposite))
         else:
-            self._facts = {id(condition): holds}
-
-    def __enter__(self) -> None:
-        self._before = {key: self._table.get(key) for key in self._facts}
-        self._table.update(self._facts)
-
-    def __exit__(self, *_: object) -> None:
-        for key, value in self._before.items():
-            if value is None:
-                del self._table[key]
-            else:
-                self._table[key] = value
+            facts = {id(condition): holds}
+        before = {key: table.get(key) for key in facts}
+        table.update(facts)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    del table[key]
+                else:
+                    table[key] = value
 
 
 class Join:
@@ -301,8 +304,12 @@ class Join:
         inner = []
         for body, tensor in zip(self.bodies, (a, b), strict=True):
             with self.recorder.inside(body):
+                self.interpreter.read(tensor)
                 inner.append(torch_private.unwrap_functional(tensor) if torch_private.is_functional(tensor) else tensor)
-        return self.fakes(*inner)
+        joined = self.fakes(*inner)
+        for tensor in (a, b):
+            self.interpreter.aliases.add(tensor, joined)
+        return joined
 
     def fakes(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Join two fake tensors that no longer have a wrapper."""
@@ -333,6 +340,12 @@ class Join:
             raise ListRead(subject)
         if isinstance(a, Items) and isinstance(b, Items) and len(a.members) == len(b.members):
             return Items(tuple(self.of(one, other) for one, other in zip(a.members, b.members, strict=True)))
+        for state in (a, b):
+            self.interpreter.aliases.add_members(state, subject)
+        shape = columns.shape_in(a) or columns.shape_in(b)
+        if shape is not None:
+            pairs = zip(columns.of(a, shape).lists, columns.of(b, shape).lists, strict=True)
+            return Columns(tuple(self._lists_of(one, other) for one, other in pairs), shape)
         try:
             return self._as_stacks(a, b)
         except NotUniform:

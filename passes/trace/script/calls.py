@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lading.passes.trace.outputs import GraphSequence
 from lading.passes.trace.script import lists
-from lading.passes.trace.script.values import Appended, Items, List, Maybe, Number, Stack, Unset, Unusable
+from lading.passes.trace.script.values import Appended, Columns, Items, List, Maybe, Number, Stack, Unset, Unusable
 from lading.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def from_script(interpreter: Interpreter, value: Any) -> Any:
                 "return a tensor in both cases, an empty one for None",
             )
         return from_script(interpreter, value.value) if settled else None
+    interpreter.read(value)
     if isinstance(value, Number):
         return value.tensor.to(torch.get_default_dtype()) if value.kind is float else value.tensor
     if isinstance(value, List):
@@ -85,5 +86,9 @@ def _list(interpreter: Interpreter, value: List) -> Any:
         return [from_script(interpreter, member) for member in state.members]
     if isinstance(state, Stack) and isinstance(state.tensor.shape[0], int):
         return list(state.tensor.unbind(0))
-    assert not isinstance(state, Appended)
+    if isinstance(state, (Appended, Columns)):
+        raise interpreter.cannot(
+            "a result of the model is a list of tuples whose length only the run knows, and a file has no such outputs",
+            "return a tuple of lists, or of tensors",
+        )
     return GraphSequence(lists.chained(interpreter, value).value)

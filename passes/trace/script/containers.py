@@ -6,14 +6,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lading.passes.trace.script import lists
+from lading.passes.trace.script import columns, lists
+from lading.passes.trace.script.arithmetic import same_number
 from lading.passes.trace.script.numbers import (
     as_tensor,
     number_from,
 )
 from lading.passes.trace.script.programs import Step
 from lading.passes.trace.script.tables import BUILTINS, builtin
-from lading.passes.trace.script.values import Chain, Items, List, ListRead, Number, Stack, plain_number
+from lading.passes.trace.script.values import Appended, Columns, Items, List, ListRead, Number, Stack
 
 if TYPE_CHECKING:
     from lading.passes.trace.script.interpreter import Interpreter
@@ -111,7 +112,7 @@ def position(interpreter: Interpreter, step: Step, subject: List, value: Any) ->
 
 def _position(interpreter: Interpreter, members: list[Any], value: Any) -> int:
     for index, candidate in enumerate(members):
-        answer = interpreter.decide(candidate == value)
+        answer = interpreter.decide(same_number(candidate, value))
         if answer is None:
             raise interpreter.cannot("a list is searched whose members only the run knows")
         if answer:
@@ -120,11 +121,28 @@ def _position(interpreter: Interpreter, members: list[Any], value: Any) -> int:
 
 
 @builtin("count")
-def count(interpreter: Interpreter, step: Step, subject: List, value: Any) -> int:
+def count(interpreter: Interpreter, step: Step, subject: List, value: Any) -> Any:
     """How many members equal a value."""
     if isinstance(subject, str):
         return subject.count(value)
-    return sum(bool(interpreter.decide(member == value)) for member in lists.members_of(interpreter, subject))
+    known, open_answers = 0, []
+    for member in _all_numbers(interpreter, subject):
+        answer = same_number(member, value)
+        settled = interpreter.decide(answer)
+        if settled is None:
+            open_answers.append(as_tensor(answer).reshape(-1))
+        else:
+            known += settled
+    if not open_answers:
+        return known
+    return number_from(interpreter, torch.cat(open_answers).sum() + known, int)
+
+
+def _all_numbers(interpreter: Interpreter, subject: List) -> list[Any]:
+    """Return the members of a list, those of a list of the run as one `Number` for all of them."""
+    if isinstance(subject.state, Stack):
+        return [Number(subject.state.tensor, subject.state.kind)]
+    return lists.members_of(interpreter, subject)
 
 
 @builtin("clear")
@@ -142,6 +160,9 @@ def reverse(interpreter: Interpreter, step: Step, subject: List) -> None:
     state = subject.state
     if isinstance(state, Items):
         subject.state = Items(state.members[::-1])
+    elif isinstance(state, Columns):
+        for column in state.lists:
+            reverse(interpreter, step, column)
     else:
         whole = lists.stacked(interpreter, subject)
         subject.state = Stack(whole.tensor.flip(0), whole.kind)
@@ -149,21 +170,31 @@ def reverse(interpreter: Interpreter, step: Step, subject: List) -> None:
 
 @builtin("sort")
 def sort(interpreter: Interpreter, step: Step, subject: List, backwards: bool = False) -> None:
-    """Sorts a list of known numbers in place."""
-    subject.state = Items(tuple(_sorted(interpreter, subject, backwards)))
+    """Sorts a list of numbers or strings in place."""
+    subject.state = _sorted(interpreter, subject, backwards)
 
 
 @builtin("sorted")
 def sorted_list(interpreter: Interpreter, step: Step, subject: List, backwards: bool = False) -> List:
     """A sorted copy."""
-    return List(_sorted(interpreter, subject, backwards))
+    result = List()
+    result.state = _sorted(interpreter, subject, backwards)
+    return result
 
 
-def _sorted(interpreter: Interpreter, subject: List, backwards: bool) -> list[Any]:
-    members = lists.members_of(interpreter, subject)
-    if not all(isinstance(member, (bool, int, float, str)) for member in members):
-        raise interpreter.cannot("a list is sorted whose members only the run knows")
-    return sorted(members, reverse=backwards)
+def _sorted(interpreter: Interpreter, subject: List, backwards: bool) -> Items | Stack:
+    if isinstance(subject.state, Items):
+        members = subject.state.members
+        if all(isinstance(member, (bool, int, float, str)) for member in members):
+            return Items(tuple(sorted(members, reverse=backwards)))
+    whole = lists.stacked(interpreter, subject)
+    if whole.kind is torch.Tensor:
+        raise interpreter.cannot("a list of tensors is sorted")
+    ordered = Stack(torch.sort(whole.tensor, descending=backwards)[0], whole.kind)
+    if not isinstance(subject.state, Items):
+        return ordered
+    rows = [ordered.tensor.select(0, index) for index in range(len(subject.state.members))]
+    return Items(tuple(number_from(interpreter, row, whole.kind) for row in rows))
 
 
 @builtin("slice")
@@ -182,10 +213,12 @@ def copy(interpreter: Interpreter, step: Step, subject: Any) -> Any:
     if isinstance(subject, str):
         return List(subject)
     if isinstance(subject, List):
-        if not isinstance(subject.state, (Items, Stack, Chain)):
+        if isinstance(subject.state, Appended):
             raise ListRead(subject)
         result = List()
         result.state = subject.state
+        if isinstance(subject.state, Columns):
+            result.state = columns.each(subject.state, lambda column: copy(interpreter, step, column))
         return result
     return List(subject)
 
@@ -196,13 +229,13 @@ def contains(interpreter: Interpreter, step: Step, subject: Any, value: Any) -> 
     if isinstance(subject, (dict, str)):
         return value in subject
     answer: Any = False
-    for member in lists.members_of(interpreter, subject):
-        same = plain_number(member == value) if not isinstance(member, Number) else Number(member.tensor == value, bool)
+    for member in _all_numbers(interpreter, subject):
+        same = same_number(member, value)
         settled = interpreter.decide(same)
         if settled:
             return True
         if settled is None:
-            answer = Number(as_tensor(answer) | as_tensor(same), bool)
+            answer = Number(as_tensor(answer) | as_tensor(same).any(), bool)
     return answer
 
 

@@ -21,7 +21,7 @@ _TOLERANT = frozenset(
 )  # fmt: skip
 
 
-_MODULES = ("primitives", "arithmetic", "containers", "texts", "questions", "branches", "loops")
+_MODULES = ("primitives", "arithmetic", "containers", "texts", "questions", "branches", "loops", "optimized")
 """The modules that fill the tables; `questions` gives to tensors what the two before it have for lists."""
 
 

@@ -13,6 +13,7 @@ import torch
 from lading.passes import torch_private
 from lading.passes.control_flow import BodyNames
 from lading.passes.trace.recorder import Recorder
+from lading.passes.trace.script.aliases import Aliases
 from lading.passes.trace.script.programs import Program, Step, class_name, program_of
 from lading.passes.trace.script.values import FunctionName, List, ModuleObject, Number, Raised, Unusable, plain_number
 from lading.pipeline.errors import CaptureError
@@ -95,7 +96,7 @@ class Interpreter:
 
     Args:
         recorder: writes tensor operators; it must be active as a mode.
-        stand_in: gives the fake tensor for a tensor that the model holds, by path.
+        stand_in: gives the fake tensor for a tensor that the model holds under a path.
         mode: "eval", "train" or "preserve": what the attribute `training` of modules answers.
         around: places of the code that called TorchScript, where that is not the export itself.
         base: dotted path of the root module.
@@ -115,6 +116,7 @@ class Interpreter:
         self.frames: list[Frame] = []
         self.places = ScriptPlaces(self.frames, around)
         self.names = BodyNames()
+        self.aliases = Aliases()
         self.decisions: list[Decision] = []
         self.roots: list[Any] = []
         self.assumed: dict[Any, bool] = {}
@@ -254,6 +256,21 @@ class Interpreter:
         """Return the error for something that the interpreter cannot capture, at the user's line."""
         return CaptureError(what, where=self.places.line() or None, hint=hint)
 
+    def read(self, *values: Any) -> None:
+        """See that tensors and lists have in the graph the value that they have in PyTorch.
+
+        Raises:
+            CaptureError: one has not.
+        """
+        for value in values:
+            line = self.aliases.stale(value)
+            if line is not None:
+                raise self.cannot(
+                    f"this may be the tensor that is written in place at {line}, and the graph cannot say so: an if or "
+                    "a loop has handed it on, or a list that grows at run time holds it",
+                    "clone the tensor before it is written, or write with a pure operator (x = x + 1)",
+                )
+
     def decided(self, what: str, why: str) -> None:
         """Keep a decision for the record, once for each place."""
         decision = Decision(what, why, self.places.line())
@@ -324,7 +341,7 @@ class Interpreter:
     def held(self, value: Any, path: str) -> Any:
         """Return what the model holds as a value of the interpreter: tensors get their stand-ins."""
         if isinstance(value, torch.Tensor):
-            return self.stand_in(path, value)
+            return self.stand_in(path, value) if path else self.recorder.literal(value)
         if torch_private.is_script_object(value):
             handle = getattr(value, "_c", value)
             return self._module(path, handle)

@@ -10,10 +10,12 @@ import onnx_ir as ir
 import torch
 from lading.passes.control_flow import sequence_node
 from lading.passes.trace.recorder import type_of
+from lading.passes.trace.script import columns
 from lading.passes.trace.script.numbers import as_tensor, is_number, kind_of, new_integer, number_from, value_of
 from lading.passes.trace.script.values import (
     Appended,
     Chain,
+    Columns,
     Items,
     List,
     ListRead,
@@ -59,6 +61,8 @@ def length(interpreter: Interpreter, subject: Any) -> Any:
         return plain_number(state.tensor.shape[0])
     if isinstance(state, Appended):
         raise ListRead(subject)
+    if isinstance(state, Columns):
+        return length(interpreter, state.lists[0])
     output = ir.Value(type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))
     interpreter.recorder.append(sequence_node("SequenceLength", [state.value], output))
     return new_integer(interpreter, output, size=True)
@@ -79,11 +83,18 @@ def member(interpreter: Interpreter, subject: Any, index: Any) -> Any:
                 raise interpreter.cannot(
                     f"the index {index} lies outside of a list of {len(state.members)} members"
                 ) from None
-        state = stacked(interpreter, subject)
+        shape = columns.shape_in(state)
+        state = stacked(interpreter, subject) if shape is None else columns.of(state, shape)
+    if isinstance(state, Columns):
+        return columns.whole(state, lambda column: member(interpreter, column, index))
     if isinstance(state, Stack):
+        interpreter.read(subject)
         chosen = state.tensor.select(0, index)
-        return chosen.clone() if state.kind is torch.Tensor else number_from(interpreter, chosen, state.kind)
-    return _element(interpreter, state, index)
+        return chosen if state.kind is torch.Tensor else number_from(interpreter, chosen, state.kind)
+    interpreter.read(subject)
+    taken = _element(interpreter, state, index)
+    interpreter.aliases.add(taken, subject)
+    return taken
 
 
 def _element(interpreter: Interpreter, state: Chain, index: Any) -> Any:
@@ -145,6 +156,7 @@ def stacked(interpreter: Interpreter, subject: List) -> Stack:
     Raises:
         NotUniform: its members differ in shape.
     """
+    interpreter.read(subject)
     state = subject.state
     if isinstance(state, Stack):
         return state
@@ -161,6 +173,7 @@ def chained(interpreter: Interpreter, subject: List, like: tuple[torch.dtype, tu
     Raises:
         NotUniform: it is empty, or its members are no tensors of one dtype and rank.
     """
+    interpreter.read(subject)
     state = subject.state
     recorder = interpreter.recorder
     if isinstance(state, Chain):
@@ -172,8 +185,8 @@ def chained(interpreter: Interpreter, subject: List, like: tuple[torch.dtype, tu
         output = ir.Value(type=ir.SequenceType(type_of(dtype)))
         recorder.append(sequence_node("SequenceSplit", [interpreter.tensor_value(state.tensor)], output))
         return Chain(output, dtype, dims)
-    members = state.members
-    if not members and like is None:
+    members = state.members if isinstance(state, Items) else ()
+    if isinstance(state, Columns) or (not members and like is None):
         raise NotUniform(subject)
     if not all(isinstance(item, torch.Tensor) for item in members):
         raise interpreter.cannot("a list of this kind cannot grow at run time: its members are no tensors")
@@ -207,10 +220,19 @@ def append(interpreter: Interpreter, subject: List, item: Any) -> List:
     elif isinstance(state, Appended):
         subject.state = Appended((*state.added, item))
     elif isinstance(state, Stack):
+        interpreter.read(subject)
         row = _row(interpreter, subject, state, item)
-        subject.state = Stack(torch.cat([state.tensor, row]), state.kind)
+        grown = torch.cat([state.tensor, row])
+        subject.state = Stack(grown, state.kind)
+        if isinstance(item, torch.Tensor):
+            interpreter.aliases.add_copy(item, subject)
+            interpreter.aliases.add_copy(state.tensor, subject)
+    elif isinstance(state, Columns):
+        for column, part in zip(state.lists, columns.parts_of(item, state.shape), strict=True):
+            append(interpreter, column, part)
     else:
         subject.state = _inserted(interpreter, state, item, None)
+        interpreter.aliases.add(item, subject)
     return subject
 
 
@@ -243,6 +265,9 @@ def insert(interpreter: Interpreter, subject: List, index: Any, item: Any) -> No
         raise ListRead(subject)
     elif isinstance(state, Chain):
         subject.state = _inserted(interpreter, state, item, index)
+    elif isinstance(state, Columns):
+        for column, part in zip(state.lists, columns.parts_of(item, state.shape), strict=True):
+            insert(interpreter, column, index, part)
     else:
         whole = stacked(interpreter, subject)
         row = _row(interpreter, subject, whole, item)
@@ -257,6 +282,8 @@ def pop(interpreter: Interpreter, subject: List, index: Any = -1) -> Any:
         taken = members.pop(index)
         subject.state = Items(tuple(members))
         return taken
+    if isinstance(state, Columns):
+        return columns.whole(state, lambda column: pop(interpreter, column, index))
     taken = member(interpreter, subject, index)
     if isinstance(subject.state, Chain):
         chain = subject.state
@@ -280,6 +307,12 @@ def store(interpreter: Interpreter, subject: List, index: Any, item: Any) -> Non
         members = list(state.members)
         members[index] = item
         subject.state = Items(tuple(members))
+        return
+    shape = columns.shape_in(state)
+    if shape is not None and not isinstance(state, Appended):
+        state = subject.state = columns.of(state, shape)
+        for column, part in zip(state.lists, columns.parts_of(item, shape), strict=True):
+            store(interpreter, column, index, part)
         return
     if isinstance(state, Chain):
         length_before = length(interpreter, subject)
@@ -305,8 +338,23 @@ def cut(interpreter: Interpreter, subject: List, start: Any, stop: Any, step: An
     if isinstance(state, Items) and known:
         result.state = Items(state.members[start:stop:step])
         return result
+    shape = columns.shape_in(state)
+    if shape is not None and not isinstance(state, Appended):
+        result.state = columns.each(columns.of(state, shape), lambda one: cut(interpreter, one, start, stop, step))
+        return result
     whole = stacked(interpreter, subject)
-    result.state = Stack(whole.tensor[start:stop:step], whole.kind)
+    if isinstance(step, int) and step > 0:
+        result.state = Stack(whole.tensor[start:stop:step], whole.kind)
+        return result
+    if not known:
+        raise interpreter.cannot("a list of the run is walked backwards from a place that only the run knows")
+    last = whole.tensor.shape[0] - 1
+    # The same members of the reversed list: the place -1 of a list is the place 0 of it, and 0 is its last one.
+    start, stop = (
+        None if bound is None else -1 - bound if bound < 0 else torch.sym_max(0, last - bound)
+        for bound in (start, stop)
+    )
+    result.state = Stack(whole.tensor.flip(0)[start:stop:-step], whole.kind)
     return result
 
 
@@ -315,6 +363,11 @@ def joined(interpreter: Interpreter, left: List, right: List) -> List:
     result = List()
     if isinstance(left.state, Items) and isinstance(right.state, Items):
         result.state = Items((*left.state.members, *right.state.members))
+        return result
+    shape = columns.shape_in(left.state) or columns.shape_in(right.state)
+    if shape is not None and not isinstance(left.state, Appended):
+        pairs = zip(columns.of(left.state, shape).lists, columns.of(right.state, shape).lists, strict=True)
+        result.state = Columns(tuple(joined(interpreter, a, b) for a, b in pairs), shape)
     elif isinstance(right.state, Items):
         result.state = left.state
         for item in right.state.members:
@@ -332,6 +385,7 @@ def joined(interpreter: Interpreter, left: List, right: List) -> List:
 
 def as_stacked_tensor(interpreter: Interpreter, subject: List, dim: int) -> torch.Tensor | None:
     """Return `torch.stack` of a list whose length is known at run time only, or None for an ordinary list."""
+    interpreter.read(subject)
     state = subject.state
     if isinstance(state, Stack):
         return state.tensor.movedim(0, dim) if dim not in (0, -state.tensor.dim()) else state.tensor.clone()
@@ -347,6 +401,7 @@ def as_stacked_tensor(interpreter: Interpreter, subject: List, dim: int) -> torc
 
 def as_joined_tensor(interpreter: Interpreter, subject: List, dim: int) -> torch.Tensor | None:
     """Return `torch.cat` of a list whose length is known at run time only, or None for an ordinary list."""
+    interpreter.read(subject)
     state = subject.state
     if isinstance(state, Stack):
         tensor = state.tensor

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,26 +11,25 @@ import onnx_ir as ir
 import torch
 from lading.passes import torch_private
 from lading.passes.control_flow import BOOL, INT, body_graph, forget, loop_node
-from lading.passes.trace.script import lists
+from lading.passes.trace.script import columns, lists
 from lading.passes.trace.script.branches import Changes, close_outputs, prune
+from lading.passes.trace.script.list_plans import AppendOnly, KeepState, chain_plan, stack_plan, state_plan
 from lading.passes.trace.script.numbers import DTYPES, as_tensor, is_number, kind_of, new_integer, value_of
-from lading.passes.trace.script.plans import (
-    AppendOnly,
-    CarryTensor,
-    Keep,
-    KeepState,
-    Plan,
-    Slots,
-    TypeChanges,
-    chain_plan,
-    outer_dims,
-    stack_plan,
-    state_plan,
-)
-from lading.passes.trace.script.programs import Program, Step
+from lading.passes.trace.script.plans import CarryTensor, Keep, Plan, Slots, TypeChanges, outer_dims
+from lading.passes.trace.script.programs import Step
 from lading.passes.trace.script.snapshots import Snapshot, rebind
 from lading.passes.trace.script.tables import primitive
-from lading.passes.trace.script.values import Appended, Items, List, ListRead, NotUniform, Raised, Stack, plain_number
+from lading.passes.trace.script.values import (
+    Appended,
+    Items,
+    List,
+    ListRead,
+    Maybe,
+    NotUniform,
+    Raised,
+    Stack,
+    plain_number,
+)
 
 if TYPE_CHECKING:
     from lading.passes.trace.script.interpreter import Interpreter
@@ -48,27 +47,51 @@ def run_loop(interpreter: Interpreter, step: Step, trip_count: Any, condition: A
     """Run or write a loop."""
     values = list(carried)
     program = step.blocks[0]
+
+    def iterate(index: Any, values: Sequence[Any]) -> list[Any]:
+        interpreter.bind(program.inputs, [index, *values])
+        interpreter.run(program)
+        return interpreter.values(program.outputs)
+
     done = 0
     while True:
         settled = interpreter.decide(condition)
         if settled is False or (isinstance(trip_count, int) and done >= trip_count):
             return values[0] if len(values) == 1 else values
         if settled is None or not isinstance(trip_count, int) or UNROLLED < trip_count - done < _ENDLESS - UNROLLED:
-            loop = DynamicLoop(interpreter, program, trip_count, condition, done, values)
+            loop = DynamicLoop(interpreter, iterate, trip_count, condition, done, values)
             if loop.capture():
                 results = loop.results
                 return results[0] if len(results) == 1 else results
             interpreter.decided("first iteration written apart", loop.why_apart)
         elif done > _STEPS_WITHOUT_END:
             raise interpreter.cannot("a loop does not end on the example")
-        condition, *values = _iteration(interpreter, program, done, values)
+        condition, *values = iterate(done, values)
         done += 1
 
 
-def _iteration(interpreter: Interpreter, program: Program, index: Any, values: Sequence[Any]) -> list[Any]:
-    interpreter.bind(program.inputs, [index, *values])
-    interpreter.run(program)
-    return interpreter.values(program.outputs)
+class _OfTuples(Exception):
+    """A loop lengthens a list of tuples, which is to be taken apart into one list for each place in them."""
+
+    def __init__(self, subject: List, shape: Any) -> None:
+        super().__init__("a list of tuples grows")
+        self.subject = subject
+        self.shape = shape
+
+
+def _same_length(left: Any, right: Any) -> bool:
+    return isinstance(left, Items) and isinstance(right, Items) and len(left.members) == len(right.members)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor | None]:
+    """Yield the tensors of variables, tuples and Optionals included, and None for everything else."""
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, Maybe):
+        yield from _tensors(value.value)
+    else:
+        yield value if isinstance(value, torch.Tensor) else None
 
 
 @attrs.define(eq=False)
@@ -90,20 +113,30 @@ class _Trial:
     inside: list[Any] = attrs.field(factory=list)
     tensors: dict[int, torch.Tensor] = attrs.field(factory=dict)
     states: dict[int, Any] = attrs.field(factory=dict)
-    attributes: dict[tuple[int, str], Any] = attrs.field(factory=dict)
+    entries: dict[tuple[int, Any], Any] = attrs.field(factory=dict)
     condition: Any = None
     values: list[Any] = attrs.field(factory=list)
     stacked: list[tuple[_ListPlan, Stack, int]] = attrs.field(factory=list)
+    added: list[tuple[_ListPlan, tuple[Any, ...]]] = attrs.field(factory=list)
     outputs: list[ir.Value] = attrs.field(factory=list)
 
 
 class DynamicLoop:
-    """One loop that only the run can count."""
+    """One loop that only the run can count.
+
+    Args:
+        interpreter: gives meaning to the values.
+        iterate: runs the body on its index and the carried values; returns the next condition and the values then.
+        trip_count: how often it runs at most.
+        condition: whether it runs at all.
+        start: how many iterations were written before it.
+        values: the carried values before the first iteration.
+    """
 
     def __init__(
         self,
         interpreter: Interpreter,
-        program: Program,
+        iterate: Callable[[Any, Sequence[Any]], list[Any]],
         trip_count: Any,
         condition: Any,
         start: int,
@@ -111,7 +144,7 @@ class DynamicLoop:
     ) -> None:
         self.interpreter = interpreter
         self.recorder = interpreter.recorder
-        self.program = program
+        self.iterate = iterate
         endless = isinstance(trip_count, int) and trip_count >= _ENDLESS - UNROLLED
         self.trip_count = None if endless else plain_number(trip_count - start)
         self.condition = condition
@@ -120,7 +153,8 @@ class DynamicLoop:
         self.plans: list[Plan] = [Keep() for _ in values]
         self.tensors: dict[int, tuple[torch.Tensor, torch.Tensor, CarryTensor]] = {}
         self.lists: dict[int, _ListPlan] = {}
-        self.attributes: dict[tuple[int, str], tuple[Any, str, Any, Plan]] = {}
+        self.entries: dict[tuple[int, Any], tuple[dict[Any, Any], Any, Any, Plan]] = {}
+        self.ties: dict[tuple[Any, Any], tuple[Any, Any]] = {}
         self.results: list[Any] = []
         self.why_apart = ""
 
@@ -156,13 +190,15 @@ class DynamicLoop:
         body = recorder.open_body()
         trial = _Trial(Slots(interpreter, body), ir.Value(type=INT, shape=ir.Shape(())))
         settled = False
+        of_tuples: _OfTuples | None = None
         around = set(interpreter.frame.variables)
         interpreter.levels.append(recorder.arithmetic.tables())
         try:
             self._enter(trial)
             with recorder.inside(body):
                 self._run(trial)
-                settled = not self._widen(trial, snapshot)
+                widened = self._widen(trial, snapshot)
+                settled = not self._tie(trial, snapshot) and not widened
                 if settled:
                     self._give(trial)
         except ListRead as read:
@@ -171,12 +207,19 @@ class DynamicLoop:
         except NotUniform as differs:
             settled = False
             self._give_up_stacking(differs)
+        except _OfTuples as found:
+            settled = False
+            of_tuples = found
         finally:
             interpreter.levels.pop()
             interpreter.forget_all_but(around)
             snapshot.put_back()
             if not settled:
                 forget(body.nodes)
+        if of_tuples is not None:
+            # From now on each of its columns is a list by itself, which the loop plans for.
+            of_tuples.subject.state = columns.of(of_tuples.subject.state, of_tuples.shape)
+            self.lists.pop(id(of_tuples.subject), None)
         if settled:
             self._write(trial)
         return settled
@@ -207,8 +250,8 @@ class DynamicLoop:
             trial.tensors[key] = carried.enter(slots, held)
         for key, planned in self.lists.items():
             trial.states[key] = planned.plan.enter(slots, planned.initial)
-        for place, (_, _, held, plan) in self.attributes.items():
-            trial.attributes[place] = plan.enter(slots, held)
+        for place, (_, _, held, plan) in self.entries.items():
+            trial.entries[place] = plan.enter(slots, held)
 
     def _run(self, trial: _Trial) -> None:
         interpreter = self.interpreter
@@ -221,15 +264,19 @@ class DynamicLoop:
         )
         for key, planned in self.lists.items():
             planned.subject.state = trial.states[key]
-        for place, (holder, name, _, _) in self.attributes.items():
-            holder.written[name] = trial.attributes[place]
+        for place, (holder, key, _, _) in self.entries.items():
+            holder[key] = trial.entries[place]
+        self._hold_ties(trial.inside)
+        for before, inside in zip(_tensors(self.initial), _tensors(trial.inside), strict=False):
+            if before is not inside and isinstance(before, torch.Tensor) and isinstance(inside, torch.Tensor):
+                interpreter.aliases.add(inside, before)
         index: Any = new_integer(interpreter, trial.index, size=True)
         if self.trip_count is not None:
             interpreter.last_index[index.node.expr] = self.trip_count - 1
         if self.start:
             index = index + self.start
         try:
-            trial.condition, *trial.values = _iteration(interpreter, self.program, index, trial.inside)
+            trial.condition, *trial.values = self.iterate(index, trial.inside)
         except Raised as raised:
             raise interpreter.cannot(f"the body of a loop always raises: {raised.message}") from None
 
@@ -246,16 +293,59 @@ class DynamicLoop:
             changed = self._widen_tensor(tensor, held, now, trial) or changed
         for subject, held, now in snapshot.changed_lists():
             changed = self._widen_list(subject, held, now, trial) or changed
-        for holder, name, held, now in snapshot.changed_attributes():
-            place = (id(holder), name)
-            known = self.attributes.get(place)
-            plan: Plan = known[3] if known is not None else Keep()
-            wider = plan.widen(interpreter, held, trial.attributes.get(place, held), now)
-            changed = changed or wider is not plan
-            self.attributes[place] = (holder, name, held, wider)
-        if snapshot.changed_dicts():
-            raise interpreter.cannot("a dict changes in a loop that only the run can count")
+        for owner, name, held, now in snapshot.changed_attributes():
+            changed = self._widen_entry(owner.written, name, held, now, trial) or changed
+        for content, before, after in snapshot.changed_dicts():
+            if before.keys() != after.keys():
+                raise TypeChanges("a dict gets or loses a key")
+            for key, now in after.items():
+                changed = self._widen_entry(content, key, before[key], now, trial) or changed
         return changed
+
+    def _tie(self, trial: _Trial, snapshot: Snapshot) -> bool:
+        """Find what is one tensor at the end of an iteration, and two in the next one; whether that is news."""
+        named: list[tuple[Any, Any]] = [
+            (place, one) for place, one in enumerate(_tensors(trial.values)) if isinstance(one, torch.Tensor)
+        ]
+        named += [(("written", id(tensor)), tensor) for tensor, _, _ in snapshot.written_tensors()]
+        members = [
+            (planned.subject, one)
+            for planned in self.lists.values()
+            if isinstance(planned.subject.state, Appended)
+            for one in planned.subject.state.added
+            if isinstance(one, torch.Tensor)
+        ]
+        before = len(self.ties)
+        for position, (key, one) in enumerate(named):
+            others = [
+                (other, (other if isinstance(other, int) else tensor))
+                for other, tensor in named[position + 1 :]
+                if torch_private.share_memory(one, tensor)
+            ]
+            others += [(id(subject), subject) for subject, tensor in members if torch_private.share_memory(one, tensor)]
+            for other, what in others:
+                if isinstance(key, int) or isinstance(other, int) or isinstance(what, List):
+                    self.ties[(key, other)] = (key if isinstance(key, int) else one, what)
+        return len(self.ties) > before
+
+    def _hold_ties(self, values: Sequence[Any]) -> None:
+        """Say of the values of the loop's variables which of them are one tensor in PyTorch, possibly."""
+        here = list(_tensors(values))
+        for tie in self.ties.values():
+            one, other = (here[part] if isinstance(part, int) else part for part in tie)
+            if isinstance(one, torch.Tensor) and isinstance(other, List):
+                self.interpreter.aliases.add_copy(one, other)
+            elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+                self.interpreter.aliases.add(one, other)
+
+    def _widen_entry(self, holder: dict[Any, Any], key: Any, held: Any, now: Any, trial: _Trial) -> bool:
+        """Compare what the body leaves under a key of a dict, or in an attribute, with its plan."""
+        place = (id(holder), key)
+        known = self.entries.get(place)
+        plan: Plan = known[3] if known is not None else Keep()
+        wider = plan.widen(self.interpreter, held, trial.entries.get(place, held), now)
+        self.entries[place] = (holder, key, held, wider)
+        return wider is not plan
 
     def _widen_tensor(self, tensor: torch.Tensor, held: torch.Tensor, now: torch.Tensor, trial: _Trial) -> bool:
         known = self.tensors.get(id(tensor))
@@ -277,6 +367,9 @@ class DynamicLoop:
 
     def _widen_list(self, subject: List, held: Any, now: Any, trial: _Trial) -> bool:
         interpreter = self.interpreter
+        shape = columns.shape_in(now)
+        if shape is not None and isinstance(held, Items) and not _same_length(held, now):
+            raise _OfTuples(subject, shape)
         planned = self.lists.get(id(subject))
         if planned is None:
             self.lists[id(subject)] = _ListPlan(subject, held, state_plan(interpreter, held, now))
@@ -304,8 +397,10 @@ class DynamicLoop:
             planned.plan.give(slots, planned.subject.state)
             if isinstance(planned.plan, AppendOnly):
                 trial.stacked.append((planned, *self._one_iteration(planned)))
-        for holder, name, _, plan in self.attributes.values():
-            plan.give(slots, holder.written[name])
+                assert isinstance(planned.subject.state, Appended)
+                trial.added.append((planned, planned.subject.state.added))
+        for holder, key, _, plan in self.entries.values():
+            plan.give(slots, holder[key])
         values = [value_of(interpreter, trial.condition), *slots.given]
         values += [interpreter.tensor_value(part.tensor) for _, part, _ in trial.stacked]
         trial.outputs = close_outputs(interpreter, slots.body, values, "carried")
@@ -352,8 +447,8 @@ class DynamicLoop:
             state = planned.plan.leave(slots, planned.initial)
             if not isinstance(planned.plan, AppendOnly):
                 changes.lists.append((planned.subject, state))
-        for holder, name, held, plan in self.attributes.values():
-            changes.attributes.append((holder, name, plan.leave(slots, held)))
+        for holder, key, held, plan in self.entries.values():
+            changes.entries.append((holder, key, plan.leave(slots, held)))
         rows = self._rows(trial)
         pieces = [interpreter.new_placed([rows, *part.tensor.shape], part.tensor.dtype) for _, part, _ in trial.stacked]
         trip_count = None if self.trip_count is None else value_of(interpreter, self.trip_count)
@@ -367,6 +462,11 @@ class DynamicLoop:
         for (planned, part, count), (tensor, _) in zip(trial.stacked, pieces, strict=True):
             changes.lists.append((planned.subject, self._whole(planned, part, count, tensor)))
         changes.apply(interpreter)
+        self._hold_ties(self.results)
+        for planned in self.lists.values():
+            interpreter.aliases.add_members(planned.initial, planned.subject)
+        for planned, added in trial.added:
+            interpreter.aliases.add_members(Items(added), planned.subject)
 
     def _rows(self, trial: _Trial) -> Any:
         """Return how many iterations there are where that is a size, None where it takes the run to know."""

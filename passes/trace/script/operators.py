@@ -41,6 +41,8 @@ _KEPT: dict[str, Any] = {
     "gru": _VF.gru,
     "rnn_tanh": _VF.rnn_tanh,
     "rnn_relu": _VF.rnn_relu,
+    "_pack_padded_sequence": _VF._pack_padded_sequence,
+    "_pad_packed_sequence": _VF._pad_packed_sequence,
     "max_pool1d": F.max_pool1d,
     "max_pool2d": F.max_pool2d,
     "max_pool3d": F.max_pool3d,
@@ -93,6 +95,7 @@ def run_named(
     except LookupError:
         raise interpreter.cannot(f"lading knows no meaning of the TorchScript operator {domain}::{name}") from None
     overload, given = _arguments(interpreter, overload, args)
+    _check_memory(interpreter, overload, given)
     if domain == "aten":
         result = _kept(interpreter, name, overload_name, given)
         if result is not NOT_KEPT:
@@ -103,6 +106,16 @@ def run_named(
     positional = [value for value, argument in zip(given, schema, strict=False) if not argument.kwarg_only]
     keywords = {argument.name: value for value, argument in zip(given, schema, strict=False) if argument.kwarg_only}
     return _from_torch(overload(*positional, **keywords))
+
+
+def _check_memory(interpreter: Interpreter, overload: Any, given: Sequence[Any]) -> None:
+    """See that what an operator reads is up to date, and note what it writes."""
+    for value in given:
+        interpreter.read(*(value if isinstance(value, (list, tuple)) else (value,)))
+    if overload._schema.is_mutable:
+        for value, argument in zip(given, overload._schema.arguments, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write and isinstance(value, torch.Tensor):
+                interpreter.aliases.written(value, interpreter.places.line())
 
 
 def _sliced(interpreter: Interpreter, given: Sequence[Any]) -> torch.Tensor:

@@ -20,9 +20,10 @@ from lading.passes.trace.capture import Capture
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.record import Run, in_general
 from lading.passes.trace.script.calls import arranged, from_script, to_script
+from lading.passes.trace.script.columns import NotAlike
 from lading.passes.trace.script.interpreter import Interpreter
 from lading.passes.trace.script.programs import class_name
-from lading.passes.trace.script.values import ListRead, ModuleObject, NotUniform, Raised
+from lading.passes.trace.script.values import Lent, ListRead, ModuleObject, NotUniform, Raised
 from lading.passes.trace.symbols import Axes
 from lading.pipeline.errors import CaptureError, LadingError
 
@@ -98,7 +99,7 @@ def _explained(error: Exception, run: ScriptRun) -> LadingError:
         return error
     if isinstance(error, Raised):
         return CaptureError(f"the model raises on the example arguments: {error.message}", where=where)
-    if isinstance(error, (ListRead, NotUniform)):
+    if isinstance(error, (Lent, ListRead, NotAlike, NotUniform)):
         return CaptureError(
             "a list grows in a way that a graph cannot say: " + str(error),
             where=where,
@@ -164,9 +165,7 @@ class ScriptRun(Run):
     root: ModuleObject | None = None
 
     def _held(self, path: str, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the fake tensor for a tensor that the model holds; a constant of the code has no path."""
-        if not path:
-            return tensor
+        """Return the fake tensor for a tensor that the model holds."""
         known = self._stand_ins.get(id(tensor))
         if known is not None:
             return known

@@ -86,6 +86,17 @@ class Chain:
 
 
 @attrs.frozen(eq=False)
+class Columns:
+    """A list of tuples (or of lists of one length) whose own length is known at run time: one list for each place.
+
+    `shape` says what the members are made of, as `columns.shape_of` gives it.
+    """
+
+    lists: tuple[List, ...]
+    shape: Any
+
+
+@attrs.frozen(eq=False)
 class Appended:
     """A list inside a loop that only adds to it: what this iteration has added so far."""
 
@@ -96,11 +107,30 @@ class List:
     """A TorchScript list: an object with identity, whose state changes by what is done to it.
 
     Attributes:
-        state: `Items`, `Stack`, `Chain` or `Appended`.
+        state: `Items`, `Stack`, `Chain`, `Columns` or `Appended`.
+        stale: the line of a write that the list does not show and in PyTorch does, None where there is none.
+        lent: whether it is a member of a list that keeps columns, so that nobody would see a change of it.
     """
 
     def __init__(self, members: Iterable[Any] = ()) -> None:
-        self.state: Items | Stack | Chain | Appended = Items(tuple(members))
+        self.lent = False
+        self.stale: str | None = None
+        self._state: Items | Stack | Chain | Columns | Appended = Items(tuple(members))
+
+    @property
+    def state(self) -> Items | Stack | Chain | Columns | Appended:
+        """What is known of the members.
+
+        Raises:
+            Lent: when it is set for a list whose changes nobody would see.
+        """
+        return self._state
+
+    @state.setter
+    def state(self, state: Items | Stack | Chain | Columns | Appended) -> None:
+        if self.lent and state is not self._state:
+            raise Lent
+        self._state = state
 
     @property
     def members(self) -> tuple[Any, ...] | None:
@@ -125,6 +155,13 @@ class NotUniform(Exception):
     def __init__(self, subject: List | None) -> None:
         super().__init__("the members of a list differ in shape")
         self.subject = subject
+
+
+class Lent(Exception):
+    """A list changes that is itself a member of a list which grows at run time."""
+
+    def __init__(self) -> None:
+        super().__init__("a list changes after it has become a member of a list that grows at run time")
 
 
 class Raised(Exception):
@@ -181,6 +218,8 @@ def tensors_in(value: Any, seen: set[int]) -> Iterator[Any]:
                 yield from tensors_in(member, seen)
         elif isinstance(value.state, Stack):
             yield from tensors_in(value.state.tensor, seen)
+        elif isinstance(value.state, Columns):
+            yield from tensors_in(value.state.lists, seen)
     elif isinstance(value, tuple):
         for member in value:
             yield from tensors_in(member, seen)

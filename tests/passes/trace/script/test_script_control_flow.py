@@ -175,3 +175,38 @@ def _size_one(x: Tensor) -> Tensor:
 def test_a_condition_that_only_size_one_meets_is_decided_and_on_record() -> None:
     _, capture = captured(_size_one, torch.ones(3, 2), axes={"x": {0: "n"}})
     assert [("n == 1", False)] == [(guard.condition, guard.outcome) for guard in capture.guards]
+
+
+def _fits_one_size(x: Tensor) -> Tensor:
+    if x.size(0) > 4:
+        return x[:4].reshape(2, 2)
+    return x.sum() * torch.ones(2, 2)
+
+
+def test_the_side_that_the_example_does_not_take_is_captured_for_sizes_that_take_it() -> None:
+    model, capture = captured(_fits_one_size, torch.ones(3), axes={"x": {0: "n"}})
+    assert ((), ()) == (capture.guards, capture.specialisations)
+    assert [2, 2] == list(model.graph.outputs[0].shape or ())
+
+
+def _sizes_agree_on_one_side(x: Tensor, y: Tensor) -> Tensor:
+    if x.size(0) > 4:
+        return x * 2 + y
+    return x
+
+
+def test_what_one_side_needs_of_the_sizes_is_asked_of_sizes_that_take_it() -> None:
+    axes = {"x": {0: "n"}, "y": {0: "m"}}
+    _, capture = captured(_sizes_agree_on_one_side, torch.ones(6), torch.ones(6), axes=axes)
+    assert [("(n <= 4) or (n == m)", True)] == [(guard.condition, guard.outcome) for guard in capture.guards]
+
+
+def _fixes_on_one_side(x: Tensor) -> Tensor:
+    if x.size(0) > 4:
+        return x
+    return x + torch.ones(3)
+
+
+def test_an_axis_that_one_side_fixes_is_a_specialisation() -> None:
+    _, capture = captured(_fixes_on_one_side, torch.ones(3), axes={"x": {0: "n"}})
+    assert [("n", 3)] == [(special.axis, special.size) for special in capture.specialisations]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import torch
-from constructs.registry import SCRIPT_ONLY, construct, down, ints, no, t, up, whole, yes
+from constructs.registry import AS_SCRIPT, SCRIPT_ONLY, construct, down, ints, no, t, up, whole, yes
 from torch import Tensor
 
 
@@ -253,7 +253,7 @@ def if_on_integers(x: Tensor) -> Tensor:
     return x // 2
 
 
-@construct((up(2, 2),), (down(2, 2),), forms=SCRIPT_ONLY)
+@construct((up(2, 2),), (down(2, 2),), forms=AS_SCRIPT)
 class LayersOnBothSides(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -309,3 +309,37 @@ def float_read_from_a_tensor(x: Tensor) -> Tensor:
     if s > 1.0:
         return x * s
     return x / (s + 3.0)
+
+
+@construct((t(3, 4),), (t(8, 4),), (t(4, 4),), axes={"x": [0]}, forms=SCRIPT_ONLY)
+def side_that_fits_other_sizes_only(x: Tensor) -> Tensor:
+    if x.size(0) == 8:
+        return x.view(2, 4, 4).sum(0)
+    return x[:1] + torch.ones(4, 1)
+
+
+@construct((t(3, 4),), (t(6, 4),), (t(9, 4),), axes={"x": [0]}, forms=SCRIPT_ONLY)
+def first_rows_of_a_longer_tensor(x: Tensor) -> Tensor:
+    if x.size(0) > 5:
+        head = x[:5]
+        return head.reshape(4, 5) + torch.ones(4, 5)
+    return x.sum() * torch.ones(4, 5)
+
+
+@construct((t(3, 4), t(5, 4)), (t(5, 4), t(5, 4)), (t(2, 4), t(1, 4)), axes={"x": [0], "y": [0]}, forms=SCRIPT_ONLY)
+def padded_to_the_longer(x: Tensor, y: Tensor) -> Tensor:
+    n = x.size(0)
+    m = y.size(0)
+    if n < m:
+        x = torch.cat([x, torch.zeros(m - n, 4)])
+    elif n > m:
+        y = torch.cat([y, torch.zeros(n - m, 4)])
+    return x[: max(n, m)] * y[: max(n, m)]
+
+
+@construct((t(3, 4),), (t(6, 4),), axes={"x": [0]}, forms=SCRIPT_ONLY)
+def halves_of_an_even_size(x: Tensor) -> Tensor:
+    if x.size(0) % 2 == 0:
+        half = x.size(0) // 2
+        return x[:half] * x[half:]
+    return x

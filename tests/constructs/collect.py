@@ -3,6 +3,44 @@
 
 from __future__ import annotations
 
-from constructs import branches, interfaces, layers, lists, loops, modules, tensors, together, writes
+from constructs import (
+    aliases,
+    attention,
+    axes,
+    branches,
+    customized,
+    interfaces,
+    layers,
+    lists,
+    loops,
+    modules,
+    programs,
+    regions,
+    results,
+    stateful,
+    statements,
+    tensors,
+    together,
+    writes,
+)
 
-LOADED = (branches, interfaces, layers, lists, loops, modules, tensors, together, writes)
+LOADED = (
+    aliases,
+    attention,
+    axes,
+    branches,
+    customized,
+    interfaces,
+    layers,
+    lists,
+    loops,
+    modules,
+    programs,
+    regions,
+    results,
+    stateful,
+    statements,
+    tensors,
+    together,
+    writes,
+)

@@ -3,59 +3,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from constructs.registry import REGISTRY, Construct, construct, ints, t
+from constructs.registry import construct, ints, layer, t
 from torch import Tensor, nn
-
-
-def _layer(name: str, make: Callable[[], nn.Module], *calls: tuple[Tensor, ...], axes: dict[str, list[int]]) -> None:
-    """Put a layer of torch.nn into the table; it is in evaluation mode."""
-    REGISTRY.append(Construct(name, "layers", make, calls, axes, ("eager", "script"), 7))
-
 
 _SENTENCE = {"src": [0, 1]}
 
-_layer(
+layer(
     "encoder_layer",
     lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
     (t(2, 5, 8),),
     (t(3, 7, 8),),
     axes=_SENTENCE,
 )
-_layer(
+layer(
     "decoder_layer",
     lambda: nn.TransformerDecoderLayer(8, 2, 16, batch_first=True),
     (t(2, 5, 8), t(2, 4, 8, seed=1)),
-    axes={},
 )
-_layer("interpolated", lambda: nn.Upsample(scale_factor=2.0, mode="bilinear"), (t(1, 2, 4, 4),), axes={})
-_layer("reflection_padded", lambda: nn.ReflectionPad2d(1), (t(1, 2, 4, 4),), axes={})
-_layer("pixel_shuffled", lambda: nn.PixelShuffle(2), (t(1, 4, 3, 3),), (t(2, 4, 3, 3),), axes={"input": [0]})
-_layer("instance_normed", lambda: nn.InstanceNorm2d(3, affine=True), (t(2, 3, 4, 4),), axes={})
-_layer(
-    "adaptive_average", lambda: nn.AdaptiveAvgPool2d((2, 3)), (t(2, 3, 4, 6),), (t(1, 3, 4, 6),), axes={"input": [0]}
-)
-_layer("adaptive_maximum", lambda: nn.AdaptiveMaxPool2d(2), (t(2, 3, 4, 6),), axes={})
-_layer(
+layer("interpolated", lambda: nn.Upsample(scale_factor=2.0, mode="bilinear"), (t(1, 2, 4, 4),))
+layer("reflection_padded", lambda: nn.ReflectionPad2d(1), (t(1, 2, 4, 4),))
+layer("pixel_shuffled", lambda: nn.PixelShuffle(2), (t(1, 4, 3, 3),), (t(2, 4, 3, 3),), axes={"input": [0]})
+layer("instance_normed", lambda: nn.InstanceNorm2d(3, affine=True), (t(2, 3, 4, 4),))
+layer("adaptive_average", lambda: nn.AdaptiveAvgPool2d((2, 3)), (t(2, 3, 4, 6),), (t(1, 3, 4, 6),), axes={"input": [0]})
+layer("adaptive_maximum", lambda: nn.AdaptiveMaxPool2d(2), (t(2, 3, 4, 6),))
+layer(
     "transposed_convolution",
     lambda: nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1),
     (t(2, 3, 4, 6),),
     (t(1, 3, 4, 6),),
     axes={"input": [0]},
 )
-_layer("convolution_of_the_same_size", lambda: nn.Conv2d(3, 4, 3, padding="same"), (t(2, 3, 4, 6),), axes={})
-_layer("circular_convolution", lambda: nn.Conv1d(3, 4, 3, padding=1, padding_mode="circular"), (t(2, 3, 6),), axes={})
-_layer("cosine_similarity", lambda: nn.CosineSimilarity(1), (t(2, 3), t(2, 3, seed=1)), axes={})
-_layer("cross_entropy", lambda: nn.CrossEntropyLoss(label_smoothing=0.1), (t(2, 3), ints(0, 2)), axes={})
-_layer("bilinear", lambda: nn.Bilinear(3, 3, 2), (t(2, 3), t(2, 3, seed=1)), axes={})
-_layer("max_pool_rounded_up", lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True), (t(1, 2, 7, 7),), axes={})
-_layer("power_average_pool", lambda: nn.LPPool2d(2.0, 2), (t(2, 3, 4, 6).abs(),), axes={})
-_layer("embedding_bag", lambda: nn.EmbeddingBag(10, 3, mode="mean"), (ints(1, 2, 3, 4), ints(0, 2)), axes={})
-_layer("unfolded", lambda: nn.Unfold(2), (t(1, 2, 4, 4),), axes={})
-_layer("flattened_and_back", lambda: nn.Sequential(nn.Flatten(), nn.Unflatten(1, (2, 4))), (t(3, 8),), axes={})
-_layer(
+layer("convolution_of_the_same_size", lambda: nn.Conv2d(3, 4, 3, padding="same"), (t(2, 3, 4, 6),))
+layer("circular_convolution", lambda: nn.Conv1d(3, 4, 3, padding=1, padding_mode="circular"), (t(2, 3, 6),))
+layer("cosine_similarity", lambda: nn.CosineSimilarity(1), (t(2, 3), t(2, 3, seed=1)))
+layer("cross_entropy", lambda: nn.CrossEntropyLoss(label_smoothing=0.1), (t(2, 3), ints(0, 2)))
+layer("bilinear", lambda: nn.Bilinear(3, 3, 2), (t(2, 3), t(2, 3, seed=1)))
+layer("max_pool_rounded_up", lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True), (t(1, 2, 7, 7),))
+layer("power_average_pool", lambda: nn.LPPool2d(2.0, 2), (t(2, 3, 4, 6).abs(),))
+layer("embedding_bag", lambda: nn.EmbeddingBag(10, 3, mode="mean"), (ints(1, 2, 3, 4), ints(0, 2)))
+layer("unfolded", lambda: nn.Unfold(2), (t(1, 2, 4, 4),))
+layer("flattened_and_back", lambda: nn.Sequential(nn.Flatten(), nn.Unflatten(1, (2, 4))), (t(3, 8),))
+layer(
     "row_of_activations",
     lambda: nn.Sequential(nn.Hardswish(), nn.SELU(), nn.Mish(), nn.CELU(), nn.Softplus(), nn.LogSigmoid(), nn.GLU(-1)),
     (t(2, 8),),

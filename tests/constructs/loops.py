@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import torch
-from constructs.registry import SCRIPT_ONLY, construct, down, ints, t, up, whole
+from constructs.registry import AS_SCRIPT, SCRIPT_ONLY, construct, down, ints, t, up, whole
 from torch import Tensor
 
 
@@ -250,7 +250,7 @@ def optional_state(x: Tensor) -> Tensor:
     return h
 
 
-@construct((t(4, 3),), (t(6, 3),), axes={"x": [0]}, forms=SCRIPT_ONLY)
+@construct((t(4, 3),), (t(6, 3),), axes={"x": [0]}, forms=AS_SCRIPT)
 class RecurrentCellInALoop(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -263,7 +263,7 @@ class RecurrentCellInALoop(torch.nn.Module):
         return h
 
 
-@construct((t(2, 4, 3),), (t(3, 6, 3),), axes={"x": [0, 1]}, forms=SCRIPT_ONLY)
+@construct((t(2, 4, 3),), (t(3, 6, 3),), axes={"x": [0, 1]}, forms=AS_SCRIPT)
 class LstmCellByHand(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()

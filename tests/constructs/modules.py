@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import torch
-from constructs.registry import EAGER_ONLY, SCRIPT_ONLY, construct, down, ints, t, up
+from constructs.registry import AS_SCRIPT, EAGER_ONLY, EVERY_FORM, construct, down, ints, t, up
 from torch import Tensor, nn
 
 
@@ -41,7 +41,7 @@ class MethodsThatCallMethods(nn.Module):
         return self.twice_double(x, 2) + self.double(x)
 
 
-@construct((t(2, 4),), (t(5, 4),), axes={"x": [0]})
+@construct((t(2, 4),), (t(5, 4),), axes={"x": [0]}, forms=EVERY_FORM)
 class Layers(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Layers(nn.Module):
         return self.layers(x)
 
 
-@construct((t(2, 4),), (t(3, 4),), axes={"x": [0]})
+@construct((t(2, 4),), (t(3, 4),), axes={"x": [0]}, forms=EVERY_FORM)
 class ListOfModules(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class ListOfModules(nn.Module):
         return x
 
 
-@construct((t(2, 4),))
+@construct((t(2, 4),), forms=EVERY_FORM)
 class DictOfModules(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class DictOfModules(nn.Module):
         return x
 
 
-@construct((t(2, 4),))
+@construct((t(2, 4),), forms=EVERY_FORM)
 class SharedParameter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class SharedParameter(nn.Module):
         return self.second(self.first(x))
 
 
-@construct((t(2, 4),))
+@construct((t(2, 4),), forms=EVERY_FORM)
 class ModuleUsedTwice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class ModuleUsedTwice(nn.Module):
         return self.layer(self.layer(x).tanh())
 
 
-@construct((t(1, 2, 6, 6),), (t(3, 2, 6, 6),), axes={"x": [0]})
+@construct((t(2, 2, 6, 6),), (t(3, 2, 6, 6),), axes={"x": [0]}, forms=EVERY_FORM)
 class Convolutions(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Convolutions(nn.Module):
         return self.head(x.flatten(1))
 
 
-@construct((t(2, 4),))
+@construct((t(2, 4),), forms=EVERY_FORM)
 class DropoutInEvaluation(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class LstmLayer(nn.Module):
         return out, h
 
 
-@construct((t(2, 5, 3),))
+@construct((t(2, 5, 3),), forms=EVERY_FORM)
 class GruLayer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class GruLayer(nn.Module):
         return out
 
 
-@construct((ints(1, 2, 0, 3),), (ints(3, 3),), axes={"x": [0]})
+@construct((ints(1, 2, 0, 3),), (ints(3, 3),), axes={"x": [0]}, forms=EVERY_FORM)
 class EmbeddingLayer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class EmbeddingLayer(nn.Module):
         return self.embedding(x).sum(0)
 
 
-@construct((t(2, 3, 8),))
+@construct((t(2, 3, 8),), forms=EVERY_FORM)
 class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class ScaledDotProduct(nn.Module):
         return nn.functional.scaled_dot_product_attention(x, x, x)
 
 
-@construct((t(2, 3),))
+@construct((t(2, 3),), forms=EVERY_FORM)
 class BufferRead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class BufferRead(nn.Module):
         return x + self.table
 
 
-@construct((t(2, 3),))
+@construct((t(2, 3),), forms=EVERY_FORM)
 class TensorAttribute(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class _Gate(nn.Module):
         return x
 
 
-@construct((up(2, 3),), (down(2, 3),), forms=SCRIPT_ONLY)
+@construct((up(2, 3),), (down(2, 3),), forms=AS_SCRIPT)
 class GatesInARow(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -260,7 +260,7 @@ class ScriptedFunctionCalled(nn.Module):
         return _clipped(x, 5.0) + 1
 
 
-@construct((t(2, 3),))
+@construct((t(2, 3),), forms=EVERY_FORM)
 class NestedModules(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -270,7 +270,7 @@ class NestedModules(nn.Module):
         return self.outer(x)
 
 
-@construct((t(2, 6, 5),))
+@construct((t(2, 6, 5),), forms=EVERY_FORM)
 class Activations(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -295,3 +295,21 @@ class GroupNormed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(x)
+
+
+@construct((t(2, 2, 6, 6),), (t(3, 2, 6, 6),), axes={"x": [0]}, forms=("eager", "script", "frozen", "optimized"))
+class ForAnOptimizer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 1)
+        self.norm = nn.BatchNorm2d(4)
+        self.rows = nn.LayerNorm(6)
+        self.act = nn.Sequential(nn.Hardswish(), nn.Hardsigmoid(), nn.Hardtanh(-0.5, 0.7), nn.ReLU6())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.first(x)).clamp(-1.0, 2.0) * 2.5
+        y = self.norm(self.second(x))
+        x = (x + y) * y
+        x = x * self.second(nn.functional.adaptive_avg_pool2d(y, 1))
+        return nn.functional.avg_pool2d(self.rows(x).sigmoid().tanh(), 2) + 1

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import torch
-from constructs.registry import SCRIPT_ONLY, construct, down, ints, t, up, whole
+from constructs.registry import AS_SCRIPT, SCRIPT_ONLY, construct, down, ints, t, up, whole
 from torch import Tensor, nn
 
 
@@ -79,7 +79,7 @@ def list_in_a_list_comprehension(x: Tensor) -> Tensor:
     return torch.stack(sizes)
 
 
-@construct((t(2, 5, 3),), (t(4, 5, 3),), axes={"x": [0]}, forms=SCRIPT_ONLY)
+@construct((t(2, 5, 3),), (t(4, 5, 3),), axes={"x": [0]}, forms=AS_SCRIPT)
 class StatefulDecoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class StatefulDecoder(nn.Module):
         return torch.stack(outputs, 1)
 
 
-@construct((t(4, 2, 3),), (t(6, 2, 3),), axes={"x": [0]}, forms=SCRIPT_ONLY)
+@construct((t(4, 2, 3),), (t(6, 2, 3),), axes={"x": [0]}, forms=AS_SCRIPT)
 class OptionalPairInALoop(nn.Module):
     def __init__(self) -> None:
         super().__init__()

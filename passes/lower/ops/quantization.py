@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantization: fake, as in quantization-aware training, and real, as ``torch.ao``'s decomposed operators.
+"""Quantization and fake quantization, as in training that is aware of it.
 
 PyTorch computes ``clamp(round(x / scale) + zero_point, low, high)`` with any bounds.  The ONNX operators clamp to the
 range of an integer type, so narrower bounds add a Clip, and bounds that no type holds are computed in floats.
@@ -10,34 +10,47 @@ from __future__ import annotations
 from typing import Any
 
 import onnx_ir as ir
-import torch
 
-from ...dialect import onnx_dtype
 from ..emitter import Emitter
 from ..registry import lowers
+from ..shapes import constant_of
 from .spatial import wanted
 
-_RANGES = {ir.DataType.UINT8: (0, 255), ir.DataType.INT8: (-128, 127)}
+_RANGES = {
+    ir.DataType.UINT8: (0, 255),
+    ir.DataType.INT8: (-128, 127),
+    ir.DataType.UINT16: (0, 65535),
+    ir.DataType.INT16: (-32768, 32767),
+}
+"""The types that QuantizeLinear makes (those of 16 bits from opset 21 on, by parts before), and their ranges."""
+
+_QUARTERS = {ir.DataType.UINT4: (0, 15), ir.DataType.INT4: (-8, 7)}
 
 
 def _carrier(low: int, high: int) -> ir.DataType | None:
-    """Return the 8-bit type whose range holds the bounds."""
+    """Return the narrowest type whose range holds the bounds."""
     return next((dtype for dtype, (least, most) in _RANGES.items() if least <= low and high <= most), None)
 
 
 def _along(op: Emitter, parameter: ir.Value, axis: int | None, rank: int) -> ir.Value:
-    """Lay a vector of one number a channel along an axis."""
-    if axis is None or axis == rank - 1:
+    """Lay a vector of one number a channel along an axis; what has the rank of the tensor is left."""
+    if axis is None or axis == rank - 1 or op.rank(parameter) == rank:
         return parameter
     return op.Unsqueeze(parameter, op.i64(list(range(1, rank - axis))))
 
 
-def _steps(op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, axis: int | None) -> ir.Value:
+def steps_of(op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, axis: int | None = None) -> ir.Value:
     """Return the quantized values before they are clamped, as floats."""
     rank = op.rank(x)
     inverse = op.Reciprocal(op.cast(scale, x.dtype))
     rounded = op.Round(op.Mul(x, _along(op, inverse, axis, rank)))
     return op.Add(rounded, _along(op, op.cast(zero_point, x.dtype), axis, rank))
+
+
+def clipped(op: Emitter, steps: ir.Value, low: Any, high: Any) -> ir.Value:
+    """Clamp floats to bounds, numbers or values of no dimensions."""
+    low, high = (op.scalar(bound, steps.dtype) for bound in (low, high))
+    return op.Clip(steps, low, high)
 
 
 def _from_steps(op: Emitter, steps: ir.Value, scale: ir.Value, zero_point: ir.Value, axis: int | None) -> ir.Value:
@@ -46,7 +59,7 @@ def _from_steps(op: Emitter, steps: ir.Value, scale: ir.Value, zero_point: ir.Va
     return op.Mul(op.Sub(steps, zero), _along(op, op.cast(scale, steps.dtype), axis, rank))
 
 
-def _quantized(
+def quantized(
     op: Emitter,
     x: ir.Value,
     scale: ir.Value,
@@ -56,6 +69,18 @@ def _quantized(
     high: int,
     dtype: ir.DataType,
 ) -> ir.Value:
+    """Quantize by one scale, or by one a channel of an axis.
+
+    Args:
+        op: the emitter.
+        x: the numbers.
+        scale: of no dimensions, or a vector along the axis.
+        zero_point: like the scale.
+        axis: counted from the front; None for one scale.
+        low: the least number that may come out.
+        high: the largest.
+        dtype: what to come out as.
+    """
     if dtype in _RANGES and x.dtype != ir.DataType.DOUBLE:
         wide = op.cast(x, ir.DataType.FLOAT)
         factor = op.cast(scale, ir.DataType.FLOAT)
@@ -63,14 +88,23 @@ def _quantized(
         if (low, high) == _RANGES[dtype]:
             return y
         return op.Clip(y, op.const(low, dtype), op.const(high, dtype))
-    steps = _steps(op, x, scale, zero_point, axis)
-    return op.cast(op.Clip(steps, op.const(low, steps.dtype), op.const(high, steps.dtype)), dtype)
+    return op.cast(clipped(op, steps_of(op, x, scale, zero_point, axis), low, high), dtype)
 
 
-def _dequantized(
+def _is_zero(zero_point: ir.Value | None) -> bool:
+    constant = constant_of(zero_point)
+    return constant is not None and not constant.any()
+
+
+def dequantized(
     op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value | None, axis: int | None, dtype: ir.DataType
 ) -> ir.Value:
-    if x.dtype in _RANGES:
+    """Undo :func:`quantized`, to a floating dtype."""
+    if x.dtype == ir.DataType.INT32 and (zero_point is None or _is_zero(zero_point)):
+        # A bias: the operator takes 32 bits where nothing is to be subtracted.
+        factor = op.cast(scale, ir.DataType.FLOAT)
+        return op.cast(op.DequantizeLinear(x, factor, axis=1 if axis is None else axis), dtype)
+    if x.dtype in _RANGES or x.dtype in _QUARTERS:
         zero = None if zero_point is None else op.cast(zero_point, x.dtype)
         factor = op.cast(scale, ir.DataType.FLOAT)
         return op.cast(op.DequantizeLinear(x, factor, zero, axis=1 if axis is None else axis), dtype)
@@ -80,8 +114,8 @@ def _dequantized(
     return op.cast(_from_steps(op, wide, scale, zero_point, axis), dtype)
 
 
-def _number(op: Emitter, value: Any, dtype: ir.DataType) -> ir.Value:
-    """Return a scale or zero point as a value without dimensions."""
+def parameter(op: Emitter, value: Any, dtype: ir.DataType) -> ir.Value:
+    """Return a scale or zero point of a whole tensor as a value without dimensions."""
     if not isinstance(value, ir.Value):
         return op.const(value, dtype)
     return value if op.rank(value) == 0 else op.Reshape(value, op.i64([]))
@@ -90,24 +124,23 @@ def _number(op: Emitter, value: Any, dtype: ir.DataType) -> ir.Value:
 # ---- fake quantization -----------------------------------------------------------------------------------------------
 
 
-def _faked(
+def faked(
     op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, axis: int | None, low: int, high: int
 ) -> ir.Value:
     """Quantize and dequantize again."""
     carrier = _carrier(low, high)
     if carrier is None or x.dtype == ir.DataType.DOUBLE:
-        steps = _steps(op, x, scale, zero_point, axis)
-        steps = op.Clip(steps, op.const(low, steps.dtype), op.const(high, steps.dtype))
+        steps = clipped(op, steps_of(op, x, scale, zero_point, axis), low, high)
         return _from_steps(op, steps, scale, zero_point, axis)
-    y = _quantized(op, x, scale, zero_point, axis, low, high, carrier)
-    return _dequantized(op, y, scale, zero_point, axis, x.dtype)
+    y = quantized(op, x, scale, zero_point, axis, low, high, carrier)
+    return dequantized(op, y, scale, zero_point, axis, x.dtype)
 
 
-def _unclamped(
+def unclamped(
     op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, axis: int | None, low: int, high: int
 ) -> ir.Value:
     """Return which elements fell within the bounds; the gradient passes only there."""
-    steps = _steps(op, x, scale, zero_point, axis)
+    steps = steps_of(op, x, scale, zero_point, axis)
     above = op.Not(op.Less(steps, op.const(low, steps.dtype)))
     return op.And(above, op.Not(op.Greater(steps, op.const(high, steps.dtype))))
 
@@ -117,8 +150,8 @@ def fake_quantize_per_tensor(
     op: Emitter, x: ir.Value, *, scale: float, zero_point: Any, quant_min: int, quant_max: int
 ) -> ir.Value:
     """Lower fake quantization by one scale."""
-    factor = _number(op, scale, ir.DataType.FLOAT)
-    return _faked(op, x, factor, _number(op, zero_point, ir.DataType.INT64), None, quant_min, quant_max)
+    factor = parameter(op, scale, ir.DataType.FLOAT)
+    return faked(op, x, factor, parameter(op, zero_point, ir.DataType.INT64), None, quant_min, quant_max)
 
 
 @lowers("aten::fake_quantize_per_tensor_affine.tensor_qparams")
@@ -126,8 +159,8 @@ def fake_quantize_per_tensor_by_tensors(
     op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, *, quant_min: int, quant_max: int
 ) -> ir.Value:
     """Lower fake quantization by a scale that is a tensor."""
-    factor, zero = _number(op, scale, ir.DataType.FLOAT), _number(op, zero_point, ir.DataType.INT64)
-    return _faked(op, x, factor, zero, None, quant_min, quant_max)
+    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    return faked(op, x, factor, zero, None, quant_min, quant_max)
 
 
 @lowers("aten::_fake_quantize_learnable_per_tensor_affine")
@@ -142,9 +175,26 @@ def fake_quantize_learnable_per_tensor(
     grad_factor: float = 1.0,
 ) -> ir.Value:
     """Lower fake quantization by a learned scale; a learned zero point is rounded and kept within the bounds."""
-    zero = op.Clip(op.Round(zero_point), op.const_like(quant_min, zero_point), op.const_like(quant_max, zero_point))
-    factor = _number(op, scale, ir.DataType.FLOAT)
-    return _faked(op, x, factor, _number(op, zero, ir.DataType.INT64), None, quant_min, quant_max)
+    zero = clipped(op, op.Round(zero_point), quant_min, quant_max)
+    factor = parameter(op, scale, ir.DataType.FLOAT)
+    return faked(op, x, factor, parameter(op, zero, ir.DataType.INT64), None, quant_min, quant_max)
+
+
+@lowers("aten::_fake_quantize_learnable_per_channel_affine")
+def fake_quantize_learnable_per_channel(
+    op: Emitter,
+    x: ir.Value,
+    scale: ir.Value,
+    zero_point: ir.Value,
+    *,
+    axis: int,
+    quant_min: int,
+    quant_max: int,
+    grad_factor: float = 1.0,
+) -> ir.Value:
+    """Lower fake quantization by learned scales, one a channel."""
+    zero = clipped(op, op.Round(zero_point), quant_min, quant_max)
+    return faked(op, x, scale, op.cast(zero, ir.DataType.INT64), axis % op.rank(x), quant_min, quant_max)
 
 
 @lowers("aten::fake_quantize_per_tensor_affine_cachemask")
@@ -152,9 +202,9 @@ def fake_quantize_per_tensor_with_mask(
     op: Emitter, x: ir.Value, *, scale: float, zero_point: Any, quant_min: int, quant_max: int
 ) -> tuple[ir.Value, ir.Value | None]:
     """Lower the core form, which also returns where nothing was clamped."""
-    factor, zero = _number(op, scale, ir.DataType.FLOAT), _number(op, zero_point, ir.DataType.INT64)
-    mask = _unclamped(op, x, factor, zero, None, quant_min, quant_max) if wanted(op, 1) else None
-    return _faked(op, x, factor, zero, None, quant_min, quant_max), mask
+    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    mask = unclamped(op, x, factor, zero, None, quant_min, quant_max) if wanted(op, 1) else None
+    return faked(op, x, factor, zero, None, quant_min, quant_max), mask
 
 
 @lowers("aten::_fake_quantize_per_tensor_affine_cachemask_tensor_qparams")
@@ -169,12 +219,12 @@ def fake_quantize_per_tensor_switched(
     quant_max: int,
 ) -> tuple[ir.Value, ir.Value | None]:
     """Lower the core form of a module whose fake quantization can be switched off."""
-    factor, zero = _number(op, scale, ir.DataType.FLOAT), _number(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
     enabled = op.cast(fake_quant_enabled, ir.DataType.BOOL)
     mask = None
     if wanted(op, 1):
-        mask = op.Or(_unclamped(op, x, factor, zero, None, quant_min, quant_max), op.Not(enabled))
-    return op.Where(enabled, _faked(op, x, factor, zero, None, quant_min, quant_max), x), mask
+        mask = op.Or(unclamped(op, x, factor, zero, None, quant_min, quant_max), op.Not(enabled))
+    return op.Where(enabled, faked(op, x, factor, zero, None, quant_min, quant_max), x), mask
 
 
 @lowers("aten::fake_quantize_per_channel_affine")
@@ -182,7 +232,7 @@ def fake_quantize_per_channel(
     op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, *, axis: int, quant_min: int, quant_max: int
 ) -> ir.Value:
     """Lower fake quantization by one scale a channel."""
-    return _faked(op, x, scale, zero_point, axis % op.rank(x), quant_min, quant_max)
+    return faked(op, x, scale, zero_point, axis % op.rank(x), quant_min, quant_max)
 
 
 @lowers("aten::fake_quantize_per_channel_affine_cachemask")
@@ -191,114 +241,5 @@ def fake_quantize_per_channel_with_mask(
 ) -> tuple[ir.Value, ir.Value | None]:
     """Lower the core form by channel, which also returns where nothing was clamped."""
     axis = axis % op.rank(x)
-    mask = _unclamped(op, x, scale, zero_point, axis, quant_min, quant_max) if wanted(op, 1) else None
-    return _faked(op, x, scale, zero_point, axis, quant_min, quant_max), mask
-
-
-# ---- the decomposed operators of torch.ao ----------------------------------------------------------------------------
-
-
-@lowers("quantized_decomposed::quantize_per_tensor")
-def quantize_per_tensor(
-    op: Emitter, x: ir.Value, *, scale: float, zero_point: int, quant_min: int, quant_max: int, dtype: torch.dtype
-) -> ir.Value:
-    """Lower quantization by one scale."""
-    factor, zero = _number(op, scale, ir.DataType.FLOAT), _number(op, zero_point, ir.DataType.INT64)
-    return _quantized(op, x, factor, zero, None, quant_min, quant_max, onnx_dtype(dtype))
-
-
-@lowers("quantized_decomposed::quantize_per_tensor.tensor")
-def quantize_per_tensor_by_tensors(
-    op: Emitter,
-    x: ir.Value,
-    scale: ir.Value,
-    zero_point: ir.Value,
-    *,
-    quant_min: int,
-    quant_max: int,
-    dtype: torch.dtype,
-) -> ir.Value:
-    """Lower quantization by a scale that is a tensor."""
-    factor, zero = _number(op, scale, ir.DataType.FLOAT), _number(op, zero_point, ir.DataType.INT64)
-    return _quantized(op, x, factor, zero, None, quant_min, quant_max, onnx_dtype(dtype))
-
-
-@lowers("quantized_decomposed::dequantize_per_tensor")
-def dequantize_per_tensor(
-    op: Emitter,
-    x: ir.Value,
-    *,
-    scale: float,
-    zero_point: int,
-    quant_min: int,
-    quant_max: int,
-    dtype: torch.dtype,
-    out_dtype: torch.dtype | None = None,
-) -> ir.Value:
-    """Lower dequantization by one scale; the bounds say nothing any more."""
-    factor, zero = _number(op, scale, ir.DataType.FLOAT), _number(op, zero_point, ir.DataType.INT64)
-    return _dequantized(op, x, factor, zero, None, onnx_dtype(out_dtype or torch.float32))
-
-
-@lowers("quantized_decomposed::dequantize_per_tensor.tensor")
-def dequantize_per_tensor_by_tensors(
-    op: Emitter,
-    x: ir.Value,
-    scale: ir.Value,
-    zero_point: ir.Value,
-    *,
-    quant_min: int,
-    quant_max: int,
-    dtype: torch.dtype,
-    out_dtype: torch.dtype | None = None,
-) -> ir.Value:
-    """Lower dequantization by a scale that is a tensor."""
-    factor, zero = _number(op, scale, ir.DataType.FLOAT), _number(op, zero_point, ir.DataType.INT64)
-    return _dequantized(op, x, factor, zero, None, onnx_dtype(out_dtype or torch.float32))
-
-
-@lowers("quantized_decomposed::quantize_per_channel")
-def quantize_per_channel(
-    op: Emitter,
-    x: ir.Value,
-    scales: ir.Value,
-    zero_points: ir.Value,
-    *,
-    axis: int,
-    quant_min: int,
-    quant_max: int,
-    dtype: torch.dtype,
-) -> ir.Value:
-    """Lower quantization by one scale a channel."""
-    return _quantized(op, x, scales, zero_points, axis % op.rank(x), quant_min, quant_max, onnx_dtype(dtype))
-
-
-@lowers("quantized_decomposed::dequantize_per_channel")
-def dequantize_per_channel(
-    op: Emitter,
-    x: ir.Value,
-    scales: ir.Value,
-    zero_points: ir.Value | None,
-    *,
-    axis: int,
-    quant_min: int,
-    quant_max: int,
-    dtype: torch.dtype,
-    out_dtype: torch.dtype | None = None,
-) -> ir.Value:
-    """Lower dequantization by one scale a channel."""
-    return _dequantized(op, x, scales, zero_points, axis % op.rank(x), onnx_dtype(out_dtype or torch.float32))
-
-
-@lowers("quantized_decomposed::choose_qparams.tensor")
-def choose_qparams(
-    op: Emitter, x: ir.Value, *, quant_min: int, quant_max: int, eps: float, dtype: torch.dtype
-) -> tuple[ir.Value, ir.Value]:
-    """Lower the choice of scale and zero point from the range of a tensor, which always takes in zero."""
-    zero = op.const([0], x.dtype)
-    least = op.Min(op.ReduceMin(x, keepdims=0), zero)
-    most = op.Max(op.ReduceMax(x, keepdims=0), zero)
-    scale = op.Max(op.Div(op.Sub(most, least), float(quant_max - quant_min)), op.const(eps, x.dtype))
-    low, high = op.const(quant_min, x.dtype), op.const(quant_max, x.dtype)
-    point = op.Clip(op.Sub(low, op.Round(op.Div(least, scale))), low, high)
-    return op.cast(scale, ir.DataType.DOUBLE), op.cast(point, ir.DataType.INT64)
+    mask = unclamped(op, x, scale, zero_point, axis, quant_min, quant_max) if wanted(op, 1) else None
+    return faked(op, x, scale, zero_point, axis, quant_min, quant_max), mask

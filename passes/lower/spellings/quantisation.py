@@ -43,6 +43,10 @@ def dequantize_linear(
     return result
 
 
+_EIGHT_BITS = frozenset({ir.DataType.UINT8, ir.DataType.INT8})
+_FROM_10 = _EIGHT_BITS | {ir.DataType.INT32}
+
+
 def _quantized(
     op: Emitter, x: Operand, y_scale: Operand, y_zero_point: Operand, output_dtype: int | None
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
@@ -82,7 +86,8 @@ def _register_quantize(since: int, per_axis: bool, native: bool) -> None:
         if not dtype_of(zero).is_integer() and since < 19:
             raise op.cannot(f"quantising to {dtype_of(zero).name.lower()} needs opset 19")
         one_scale = op.rank(scale) == 0
-        if native and (one_scale or per_axis):
+        has_type = dtype_of(zero) in _EIGHT_BITS or not dtype_of(zero).is_integer()
+        if native and has_type and (one_scale or per_axis):
             along = {"axis": axis} if per_axis and not one_scale else {}
             if since >= 19 and not saturate:
                 along["saturate"] = 0
@@ -109,6 +114,19 @@ def _along(op: Emitter, x: ir.Value, like: ir.Value, axis: int) -> ir.Value:
     return op.Unsqueeze(x, list(range(1, 1 + trailing)))
 
 
+def _dequantized_by_blocks(
+    op: Emitter, x: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int, block_size: int
+) -> ir.Value:
+    """Split an axis into blocks, each of which has a scale of its own, and join it again."""
+    axis %= op.rank(x)
+    lead, tail = ([op.size(x, other) for other in others] for others in (range(axis), range(axis + 1, op.rank(x))))
+    blocks = op.Reshape(op.cast(x, dtype_of(scale)), op.i64(op.int_vector([*lead, -1, block_size, *tail])))
+    if zero is not None:
+        blocks = op.Sub(blocks, op.Unsqueeze(op.cast(zero, dtype_of(scale)), [axis + 1]))
+    blocks = op.Mul(blocks, op.Unsqueeze(scale, [axis + 1]))
+    return op.Reshape(blocks, op.i64(op.int_vector([*lead, -1, *tail])))
+
+
 def _register_dequantize(since: int, per_axis: bool, native: bool) -> None:
     @spells("DequantizeLinear", since=since)
     def older(
@@ -125,9 +143,11 @@ def _register_dequantize(since: int, per_axis: bool, native: bool) -> None:
         scale = x_scale if isinstance(x_scale, ir.Value) else op.const(x_scale, ir.DataType.FLOAT)
         zero = x_zero_point if x_zero_point is None else alike(op, value, x_zero_point)[1]
         if block_size and since < 21:
-            raise op.cannot("dequantising by blocks needs opset 21")
+            result = _dequantized_by_blocks(op, value, scale, zero, axis, block_size)
+            return op.cast(result, ir.DataType(output_dtype)) if output_dtype else result
         one_scale = op.rank(scale) == 0
-        if native and (one_scale or per_axis):
+        has_type = since >= 21 or dtype_of(value) in _FROM_10 or not dtype_of(value).is_integer()
+        if native and has_type and (one_scale or per_axis):
             along = {"axis": axis} if per_axis and not one_scale else {}
             if block_size:
                 along["block_size"] = block_size

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scales and zero points that are chosen at run time from the range of what is quantized."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from ..emitter import Emitter
+from ..registry import lowers
+from ..shapes import constant_of
+from .quantization import clipped, faked, unclamped
+from .spatial import wanted
+
+_DOUBLE = ir.DataType.DOUBLE
+
+
+# ---- the rule of torch.ao's Python code (torch/ao/quantization/utils.py, determine_qparams) --------------------------
+
+
+def _extremes(op: Emitter, x: ir.Value, axis: int | None) -> tuple[ir.Value, ir.Value]:
+    """Return least and largest number, zero taken in: of all as one element, or along an axis that is kept."""
+    zero = op.const([0], x.dtype)
+    axes, keep = (None, 0) if axis is None else (op.i64([axis]), 1)
+    least, most = op.ReduceMin(x, axes, keepdims=keep), op.ReduceMax(x, axes, keepdims=keep)
+    return op.Min(least, zero), op.Max(most, zero)
+
+
+@lowers("quantized_decomposed::choose_qparams.tensor")
+def choose_qparams(
+    op: Emitter, x: ir.Value, *, quant_min: int, quant_max: int, eps: float, dtype: torch.dtype
+) -> tuple[ir.Value, ir.Value]:
+    """Lower the choice of scale and zero point from the range of a tensor."""
+    least, most = _extremes(op, x, None)
+    scale = op.Max(op.Div(op.Sub(most, least), float(quant_max - quant_min)), op.const([eps], x.dtype))
+    low = op.const(quant_min, x.dtype)
+    point = clipped(op, op.Sub(low, op.Round(op.Div(least, scale))), quant_min, quant_max)
+    return op.cast(scale, _DOUBLE), op.cast(point, ir.DataType.INT64)
+
+
+@lowers("quantized_decomposed::choose_qparams_symmetric.tensor")
+def choose_qparams_symmetric(
+    op: Emitter, x: ir.Value, *, quant_min: int, quant_max: int, eps: float, dtype: torch.dtype
+) -> tuple[ir.Value, ir.Value]:
+    """Lower the choice of a scale whose zero point is the middle of the type."""
+    least, most = _extremes(op, x, None)
+    reach = op.Div(op.Max(op.Neg(least), most), float(quant_max - quant_min) / 2)
+    scale = op.Max(reach, op.const([eps], x.dtype))
+    return op.cast(scale, _DOUBLE), op.i64([128 if dtype == torch.uint8 else 0])
+
+
+@lowers("quantized_decomposed::choose_qparams_per_token")
+def choose_qparams_per_token(op: Emitter, x: ir.Value, *, dtype: torch.dtype) -> tuple[ir.Value, ir.Value]:
+    """Lower the choice of one scale for each row, whose zero point is zero."""
+    reach = op.ReduceMax(op.Abs(x), op.i64([-1]), keepdims=1)
+    if reach.dtype == ir.DataType.FLOAT16:
+        reach = op.cast(reach, ir.DataType.FLOAT)
+    scales = op.Div(op.Max(reach, op.const_like(1e-5, reach)), op.const_like(127, reach))
+    return scales, op.Mul(scales, op.const_like(0, scales))
+
+
+@lowers(
+    "quantized_decomposed::choose_qparams_per_token_asymmetric",
+    "quantized_decomposed::_choose_qparams_per_token_asymmetric_impl",
+)
+def choose_qparams_per_token_asymmetric(op: Emitter, x: ir.Value, *, dtype: torch.dtype) -> tuple[ir.Value, ir.Value]:
+    """Lower the choice of one scale and zero point for each row, of 8 bits with a sign."""
+    low, high = -128.0, 127.0
+    least, most = _extremes(op, x, -1)
+    eps = float(np.finfo(np.float32).eps)
+    scale = op.Max(op.Div(op.Sub(most, least), high - low), op.const_like(eps, x))
+    below, above = op.Div(least, scale), op.Div(most, scale)
+    nearer_low = op.Greater(op.Add(op.Add(below, low), op.Add(above, high)), 0.0)
+    point = op.Where(nearer_low, op.Sub(op.const_like(low, x), below), op.Sub(op.const_like(high, x), above))
+    point = op.Round(clipped(op, point, low, high))
+    return op.cast(scale, _DOUBLE), op.cast(point, ir.DataType.INT64)
+
+
+# ---- the rule of the kernels (aten/src/ATen/native/quantized/cpu/QuantUtils.h, ChooseQuantizationParams) -------------
+
+_SMALLEST_SCALE = 6.1e-5
+
+
+def chosen_by_kernels(
+    op: Emitter, least: ir.Value, most: ir.Value, low: int, high: int, symmetric: bool
+) -> tuple[ir.Value, ir.Value]:
+    """Return scale (float32) and zero point (int64) for a range, as PyTorch's kernels choose them.
+
+    Args:
+        op: the emitter.
+        least: the least number of what is quantized, or one for each channel.
+        most: the largest.
+        low: the least quantized number.
+        high: the largest.
+        symmetric: whether a range with zero in it gets the middle as zero point.
+    """
+    zero = op.const(0, _DOUBLE)
+    least, most = op.cast(least, _DOUBLE), op.cast(most, _DOUBLE)
+    if symmetric:
+        half_below, half_above = -((high - low) // 2 + 1), (high - low) // 2
+        both = op.And(op.Less(least, zero), op.Greater(most, zero))
+        reach = op.Max(op.Abs(op.Div(least, float(half_below))), op.Abs(op.Div(most, float(half_above))))
+        least = op.Where(both, op.Mul(reach, float(half_below)), least)
+        most = op.Where(both, op.Mul(reach, float(half_above)), most)
+    least, most = op.Min(least, zero), op.Max(most, zero)
+    scale = op.Div(op.Sub(most, least), float(high - low))
+    single = op.cast(scale, ir.DataType.FLOAT)
+    useless = op.Or(op.Equal(single, 0.0), op.IsInf(op.Reciprocal(single)))
+    scale = op.Where(useless, op.const(0.1, _DOUBLE), scale)
+    # A scale that is too small is raised, and the range with it.
+    small = op.Less(scale, op.const(_SMALLEST_SCALE, _DOUBLE))
+    raised = op.Div(op.const(_SMALLEST_SCALE, _DOUBLE), scale)
+    whole = op.const(_SMALLEST_SCALE * (high - low), _DOUBLE)
+    raised_least = op.Where(op.Equal(most, zero), op.Neg(whole), op.Mul(least, raised))
+    raised_most = op.Where(op.Equal(least, zero), whole, op.Mul(most, raised))
+    raised_least = op.Where(op.Equal(least, zero), least, raised_least)
+    raised_most = op.Where(op.And(op.Equal(most, zero), op.Not(op.Equal(least, zero))), most, raised_most)
+    least, most = op.Where(small, raised_least, least), op.Where(small, raised_most, most)
+    scale = op.Where(small, op.const(_SMALLEST_SCALE, _DOUBLE), scale)
+    from_least, from_most = op.Div(least, scale), op.Div(most, scale)
+    # The end at which less is lost decides.
+    lost_low = op.Sub(op.const(float(abs(low)), _DOUBLE), op.Abs(from_least))
+    lost_high = op.Sub(op.const(float(abs(high)), _DOUBLE), op.Abs(from_most))
+    by_low, by_high = (
+        op.Sub(op.const(float(low), _DOUBLE), from_least),
+        op.Sub(op.const(float(high), _DOUBLE), from_most),
+    )
+    point = op.Where(op.Less(lost_low, lost_high), by_low, by_high)
+    if symmetric:
+        both = op.And(op.Less(least, zero), op.Greater(most, zero))
+        point = op.Where(both, op.const((low + high) / 2, _DOUBLE), point)
+    point = op.Round(clipped(op, point, low, high))
+    return op.cast(scale, ir.DataType.FLOAT), op.cast(point, ir.DataType.INT64)
+
+
+def _switch(op: Emitter, value: ir.Value) -> bool | ir.Value:
+    """Return a switch: a bool where it is a constant of the model, else a truth value of no dimensions."""
+    constant = constant_of(value)
+    if constant is not None and constant.size == 1:
+        return bool(constant.reshape(()))
+    return op.cast(op.Reshape(value, op.i64([])), ir.DataType.BOOL)
+
+
+def _either(op: Emitter, switch: bool | ir.Value, on: Any, off: ir.Value) -> ir.Value:
+    if isinstance(switch, bool):
+        return on() if switch else off
+    return op.Where(switch, on(), off)
+
+
+def _seen_range(op: Emitter, x: ir.Value, axis: int | None) -> tuple[ir.Value, ir.Value]:
+    if axis is None:
+        return op.ReduceMin(x, keepdims=0), op.ReduceMax(x, keepdims=0)
+    others = op.i64([other for other in range(op.rank(x)) if other != axis % op.rank(x)])
+    return op.ReduceMin(x, others, keepdims=0), op.ReduceMax(x, others, keepdims=0)
+
+
+@lowers("aten::_fused_moving_avg_obs_fq_helper_functional", "aten::_fused_moving_avg_obs_fq_helper")
+def observed_fake_quantization(
+    op: Emitter,
+    x: ir.Value,
+    observer_on: ir.Value,
+    fake_quant_on: ir.Value,
+    running_min: ir.Value,
+    running_max: ir.Value,
+    scale: ir.Value,
+    zero_point: ir.Value,
+    *,
+    averaging_const: float,
+    quant_min: int,
+    quant_max: int,
+    ch_axis: int,
+    per_row_fake_quant: bool = False,
+    symmetric_quant: bool = False,
+) -> tuple[ir.Value, ...]:
+    """Lower fake quantization that follows the range of what it sees, which also returns the new range and parameters.
+
+    An exported file keeps no state: each run starts from the range and parameters of the model.
+    """
+    axis = ch_axis % op.rank(x) if per_row_fake_quant else None
+    observes, quantizes = _switch(op, observer_on), _switch(op, fake_quant_on)
+    ranges: list[ir.Value] = [running_min, running_max]
+    if observes is not False:
+        if any(op.dim(value, 0) == 0 for value in ranges if op.rank(value)):
+            raise op.cannot("an observer that has not seen anything yet has no range for each channel")
+        seen = _seen_range(op, x, axis)
+        for index, (running, now) in enumerate(zip(ranges, seen, strict=True)):
+            moved = op.Add(running, op.Mul(op.Sub(now, running), op.const_like(averaging_const, running)))
+            first = op.Where(op.IsInf(running), now, moved)
+            ranges[index] = _either(op, observes, lambda value=first: value, running)
+    factor, point = scale, zero_point
+    if quantizes is not False:
+        chosen = chosen_by_kernels(op, *ranges, quant_min, quant_max, symmetric_quant)
+        shape = op.i64(op.sizes(scale))
+        laid_out = [op.Reshape(item, shape) if op.rank(item) != op.rank(scale) else item for item in chosen]
+        factor = _either(op, quantizes, lambda: op.cast(laid_out[0], scale.dtype), scale)
+        point = _either(op, quantizes, lambda: op.cast(laid_out[1], zero_point.dtype), zero_point)
+    flat = op.i64([])
+    laid = (factor, point) if axis is not None else (op.Reshape(factor, flat), op.Reshape(point, flat))
+    y = _either(op, quantizes, lambda: faked(op, x, *laid, axis, quant_min, quant_max), x)
+    mask: ir.Value | None = None
+    if wanted(op, 1):
+        everything = op.Expand(op.const(True, ir.DataType.BOOL), op.i64(op.sizes(x)))
+        mask = _either(op, quantizes, lambda: unclamped(op, x, *laid, axis, quant_min, quant_max), everything)
+    return (y, mask, *ranges, factor, point)  # type: ignore[return-value]

@@ -147,7 +147,7 @@ def _bytes_of(tensor: onnx.TensorProto) -> int | None:
     import onnx_ir as ir
 
     try:
-        bits = ir.DataType(tensor.data_type).bitwidth
+        bits: int = ir.DataType(tensor.data_type).bitwidth
     except (ValueError, TypeError):
         return None
     # Of a hostile shape the product may be huge, but it has few factors: protobuf's messages end at 2 GiB.
@@ -158,7 +158,7 @@ def _bytes_of(tensor: onnx.TensorProto) -> int | None:
         return 0
     if sum(math.log2(size) for size in dims) > 64:
         return 1 << 64
-    return -(-math.prod(dims) * bits // 8)
+    return -(-int(math.prod(dims)) * bits // 8)
 
 
 def _refused(tensor: onnx.TensorProto, why: str, where: str) -> UsageError:

@@ -227,17 +227,18 @@ def symbolic_kernels() -> Iterator[None]:
     Nor is the implementation of a convolution selected for tensors without data: the selection is a matter of speed,
     and compares batch and length with numbers.
     """
-    select = torch._C._select_conv_backend
-    torch._C._select_conv_backend = _any_convolution  # type: ignore[assignment]
+    library: Any = torch._C
+    select = library._select_conv_backend
+    library._select_conv_backend = _any_convolution
     try:
         with find("torch._dispatch.python", "enable_python_dispatcher")():
             yield
     finally:
-        torch._C._select_conv_backend = select
+        library._select_conv_backend = select
 
 
 def _any_convolution(*_: Any, **__: Any) -> Any:
-    return torch._C._ConvBackend.Empty
+    return find("torch._C", "_ConvBackend.Empty")
 
 
 def takes_composites_apart() -> bool:

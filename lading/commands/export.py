@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,8 +72,10 @@ def export(
     progress = None if quiet else Progress(console)
     spans = Spans() if otel else None
 
+    sinks: list[Callable[[Mapping[str, Any]], None]] = [sink for sink in (progress, spans) if sink is not None]
+
     def told(event: Mapping[str, Any]) -> None:
-        for sink in filter(None, (progress, spans)):
+        for sink in sinks:
             sink(event)
 
     begun = time.perf_counter()

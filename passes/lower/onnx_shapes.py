@@ -36,8 +36,8 @@ def infer_by_onnx(node: ir.Node, opset: int, constant_of: Callable[[ir.Value], n
         if value is None:
             continue
         name = names[id(value)]
-        dims = [dim if isinstance(dim, int) else dim.value for dim in value.shape or ()]
-        types[name] = onnx.helper.make_tensor_type_proto(int(value.dtype or 0), dims)
+        sizes = [dim if isinstance(dim, int) else dim.value for dim in value.shape or ()]
+        types[name] = onnx.helper.make_tensor_type_proto(int(value.dtype or 0), sizes)
         constant = constant_of(value)
         if constant is not None:
             data[name] = ir.to_proto(ir.tensor(constant, name=name))

@@ -304,6 +304,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             return False
         ends = bound_sympy(size, self.var_to_range)
         return bool(ends.lower >= 0 and ends.upper > 1)
+
     @contextlib.contextmanager
     def supposing(self, fact: sympy.Basic) -> Iterator[None]:
         """Decide questions as for sizes that meet a condition, while the context is open.

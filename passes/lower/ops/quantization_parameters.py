@@ -192,16 +192,17 @@ def observed_fake_quantization(
             ranges[index] = _either(op, observes, lambda value=first: value, running)
     factor, point = scale, zero_point
     if quantizes is not False:
-        chosen = chosen_by_kernels(op, *ranges, quant_min, quant_max, symmetric_quant)
+        low, high = ranges
+        chosen = chosen_by_kernels(op, low, high, quant_min, quant_max, symmetric_quant)
         shape = op.i64(op.sizes(scale))
         laid_out = [op.Reshape(item, shape) if op.rank(item) != op.rank(scale) else item for item in chosen]
         factor = _either(op, quantizes, lambda: op.cast(laid_out[0], scale.dtype), scale)
         point = _either(op, quantizes, lambda: op.cast(laid_out[1], zero_point.dtype), zero_point)
     flat = op.i64([])
-    laid = (factor, point) if axis is not None else (op.Reshape(factor, flat), op.Reshape(point, flat))
-    y = _either(op, quantizes, lambda: faked(op, x, *laid, axis, quant_min, quant_max), x)
+    step, origin = (factor, point) if axis is not None else (op.Reshape(factor, flat), op.Reshape(point, flat))
+    y = _either(op, quantizes, lambda: faked(op, x, step, origin, axis, quant_min, quant_max), x)
     mask: ir.Value | None = None
     if wanted(op, 1):
         everything = op.Expand(op.const(True, ir.DataType.BOOL), op.i64(op.sizes(x)))
-        mask = _either(op, quantizes, lambda: unclamped(op, x, *laid, axis, quant_min, quant_max), everything)
-    return (y, mask, *ranges, factor, point)  # type: ignore[return-value]
+        mask = _either(op, quantizes, lambda: unclamped(op, x, step, origin, axis, quant_min, quant_max), everything)
+    return (y, mask, *ranges, factor, point)

@@ -33,4 +33,5 @@ def _lstsq(rec: Recorder, A: Any, B: Any, rcond: float | None = None, *, driver:
     values = ([*A.shape[:-2], min(rows, columns)], A.dtype) if driver in _VALUED else nothing
     arguments = (A, B, rcond, driver)
     made = rec.keep(_aten.linalg_lstsq.default, arguments, (solution, A.dtype), residuals, ranks, values)
-    return torch.return_types.linalg_lstsq(made)
+    kinds: Any = torch.return_types
+    return kinds.linalg_lstsq(made)

@@ -22,8 +22,8 @@ def _one_hot(rec: Recorder, input: Any, num_classes: int = -1) -> Any:
         if input.numel() == 0:
             return NOT_KEPT
         # One more than the largest class, which only the run knows.
-        num_classes = rec.unknown_size()
-        return rec.keep(_aten.one_hot.default, (input, -1), ((*input.shape, num_classes), torch.int64))
+        classes = rec.unknown_size()
+        return rec.keep(_aten.one_hot.default, (input, -1), ((*input.shape, classes), torch.int64))
     return rec.keep(_aten.one_hot.default, (input, num_classes), ((*input.shape, num_classes), torch.int64))
 
 

@@ -49,6 +49,9 @@ def _scaled(op: Emitter, x: ir.Value, factor: Number) -> ir.Value:
 
 def _product_and_sum(op: Emitter, added: ir.Value, product: ir.Value, beta: Number, alpha: Number) -> ir.Value:
     """Return ``beta * added + alpha * product``; a beta of zero drops even NaNs of what it multiplies."""
+    if product.dtype is not None and product.dtype.is_integer():
+        # PyTorch takes both as numbers of the result's dtype.
+        alpha, beta = int(alpha), int(beta)
     product = _scaled(op, product, alpha)
     return product if beta == 0 else op.Add(product, _scaled(op, added, beta))
 

@@ -31,6 +31,12 @@ CALLS = [
     call(A.addmm.default, tensor(4, dtype=INT), tensor(2, 3, dtype=INT), tensor(3, 4, dtype=INT), beta=2, alpha=3),
     call(A.baddbmm.default, tensor(2, 3, 5), tensor(2, 3, 4), tensor(2, 4, 5), beta=0.5, alpha=2),
     call(A.addbmm.default, tensor(3, 5), tensor(2, 3, 4), tensor(2, 4, 5), beta=2),
+    call(
+        A.addbmm.default,
+        *(tensor(*shape, dtype=torch.int64) for shape in ((3, 5), (2, 3, 4), (2, 4, 5))),
+        beta=0.2,
+        alpha=2.6,
+    ),
     call(A.addmv.default, tensor(2), tensor(2, 3), tensor(3), alpha=2),
     call(A.addr.default, tensor(2, 3), tensor(2), tensor(3), beta=2, alpha=0.5),
     call(A.outer.default, tensor(2), tensor(3)),

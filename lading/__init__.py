@@ -22,6 +22,7 @@ _HOMES = {
     "option": "lading.pipeline.declare",
     "Fact": "lading.pipeline.facts",
     "Note": "lading.pipeline.note",
+    "came_from": "lading.pipeline.origin",
     "Spans": "lading.pipeline.telemetry",
     "Work": "lading.pipeline.work",
     "lowers": "lading.passes.lower.registry",
@@ -53,6 +54,7 @@ __all__ = [
     "Work",
     "__version__",
     "a_pass",
+    "came_from",
     "export",
     "install",
     "lowers",
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     )
     from .pipeline.facts import Fact
     from .pipeline.note import Note
+    from .pipeline.origin import came_from
     from .pipeline.telemetry import Spans
     from .pipeline.work import Work
     from .replaying import replay

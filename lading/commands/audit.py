@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from ..pipeline.errors import UsageError
-from .answers import AsFormat, Format, say, say_json, stderr_console
+from .answers import AsFormat, Format, say, say_json, stderr_console, write_whole
 
 if TYPE_CHECKING:
     from ..pipeline.report.runs import Run
@@ -37,6 +37,9 @@ def audit(
     op: Annotated[
         str | None, typer.Option(metavar="OPERATOR", help="Which passes made and removed nodes of this operator.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the run as one page for a browser, all in one file.")
+    ] = None,
     declined: Annotated[bool, typer.Option("--declined", help="What passes chose not to do, and why.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a line of a log.")] = False,
     format: AsFormat = Format.text,
@@ -44,7 +47,7 @@ def audit(
     """Show what each pass of a run changed, or how two runs differ."""
     from ..pipeline.report.runs import Run
 
-    questions = (("--node", node), ("--op", op), ("--declined", declined), ("--schema", schema))
+    questions = (("--node", node), ("--op", op), ("--declined", declined), ("--html", html), ("--schema", schema))
     asked = [name for name, given in questions if given]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} are two questions", hint="ask them one after the other")
@@ -68,6 +71,8 @@ def audit(
         _story(found, node, as_json)
     elif op is not None:
         _operator(found, op, as_json)
+    elif html is not None:
+        _page(found, html)
     elif declined:
         _declined(found, as_json)
     else:
@@ -100,6 +105,12 @@ def _tree(run: Run, as_json: bool) -> None:
         console.print(tree_table(run, console.width))
     else:
         say(tree_text(run))
+
+
+def _page(run: Run, file: Path) -> None:
+    from ..pipeline.report.page import page
+
+    write_whole(file, page(run))
 
 
 def _story(run: Run, node: str, as_json: bool) -> None:

@@ -62,6 +62,7 @@ def export(
     from ..exporting import export as run_export
     from ..input_specs import example_call, parse_input
     from ..model_reference import load_model
+    from ..pipeline.audit import Sink
     from ..pipeline.telemetry import Spans
 
     specs = [parse_input(text) for text in inputs or ()]
@@ -70,7 +71,7 @@ def export(
     axes = {**(named.dynamic_axes or {}), **call.axes} if not specs else call.axes
     console = stderr_console()
     progress = None if quiet else Progress(console)
-    spans = Spans() if otel else None
+    sinks: list[Sink] = [*([] if progress is None else [progress]), *([Spans()] if otel else [])]
 
     sinks: list[Callable[[Mapping[str, Any]], None]] = [sink for sink in (progress, spans) if sink is not None]
 

@@ -154,7 +154,7 @@ class Stories:
         """What happened to a node and to those that it was made from, in order."""
         chapters: list[Chapter] = []
         for one in self.ancestors(life):
-            chapters.append(Chapter(one.born, self.visits[one.born], one.number, "made", self._birth(one)))
+            chapters.append(Chapter(one.born, self.visits[one.born], one.number, "made", self.birth(one)))
             # What became of an ancestor by being replaced is told by the birth of its successor.
             chapters += (
                 one.chapters if one is life else [chapter for chapter in one.chapters if chapter.when < life.born]
@@ -162,7 +162,8 @@ class Stories:
         chapters.sort(key=lambda chapter: (chapter.when, chapter.node))
         return chapters
 
-    def _birth(self, life: Life) -> str:
+    def birth(self, life: Life) -> str:
+        """How a node came to be, in words."""
         text = life.first_operator
         if life.parents:
             text += f" from {self._list(life.parents)}"

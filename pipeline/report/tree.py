@@ -186,17 +186,24 @@ def _row(event: Event) -> Row:
     counts = ", ".join(f"{name} {count}" for name, count in event["counts"].items())
     if counts:
         row.change = f"{row.change}; {counts}" if row.change else counts
-    row.leaves += [Leaf("warning", _warning(warning)) for warning in event["warnings"]]
-    decisions = [f"{decision['what']}: {decision['why']}{_details(decision)}" for decision in event["decisions"]]
-    shown = list(dict.fromkeys(decisions))
-    row.leaves += [Leaf("decided", text) for text in shown[:DECISIONS_SHOWN]]
-    if len(shown) > DECISIONS_SHOWN:
-        row.leaves.append(Leaf("decided", f"{len(shown) - DECISIONS_SHOWN} more; --format json has them"))
-    if event["declined"]:
-        row.leaves.append(Leaf("declined", _declined(event["declined"])))
-    if event["event"] == "pass.failed":
-        row.leaves += _failure(event)
+    row.leaves = leaves_of(event)
     return row
+
+
+def leaves_of(event: Event, *, every: bool = False) -> list[Leaf]:
+    """The remarks on a run of a step: warnings, decisions, refusals, failure; `every` leaves none out."""
+    leaves = [Leaf("warning", _warning(warning)) for warning in event["warnings"]]
+    decisions = [f"{decision['what']}: {decision['why']}{_details(decision)}" for decision in event["decisions"]]
+    said = list(dict.fromkeys(decisions))
+    shown = len(said) if every else DECISIONS_SHOWN
+    leaves += [Leaf("decided", text) for text in said[:shown]]
+    if len(said) > shown:
+        leaves.append(Leaf("decided", f"{len(said) - shown} more; --format json has them"))
+    if event["declined"]:
+        leaves.append(Leaf("declined", _declined(event["declined"])))
+    if event["event"] == "pass.failed":
+        leaves += _failure(event)
+    return leaves
 
 
 def _failure(event: Event) -> Iterator[Leaf]:

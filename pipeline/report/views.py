@@ -124,12 +124,14 @@ class Refusal:
         return attrs.asdict(self)
 
 
-def refusals(run: Run) -> list[Refusal]:
+def refusals(run: Run, stories: Stories | None = None) -> list[Refusal]:
     """What passes chose not to do and why, by step and reason, in the order of the run.
 
-    A step that repeats declines the same in every round; the last round counts.
+    A step that repeats declines the same in every round; the last round counts.  `stories` are those of the run, if
+    they have been read already.
     """
-    stories = Stories.of(run) if run.follows_nodes else None
+    if stories is None and run.follows_nodes:
+        stories = Stories.of(run)
     found: dict[tuple[str, str], Refusal] = {}
     for event, numbers in _with_numbers(run):
         step = event["step"] if event["group"] is None else f"{event['group']}/{event['step']}"

@@ -190,3 +190,16 @@ def test_an_export_is_told_to_the_logger_of_the_library(nets, lading, caplog):
         for record in caplog.records
         if record.name == "lading" and record.levelname == "INFO"
     ]
+
+
+def test_a_run_is_written_as_one_page(exported, lading):
+    answer = lading("audit", "a.jsonl", "--html", "audit.html")
+    assert (0, "") == (answer.code, answer.out)
+    assert (exported / "audit.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert ["audit.html"] == [path.name for path in exported.iterdir() if "html" in path.name]
+
+
+def test_a_page_that_cannot_be_written_is_one_of_usage(exported, lading):
+    answer = lading("audit", "a.jsonl", "--html", "missing/audit.html")
+    assert 2 == answer.code
+    assert "the file cannot be written" in answer.err

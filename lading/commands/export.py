@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,8 +72,6 @@ def export(
     console = stderr_console()
     progress = None if quiet else Progress(console)
     sinks: list[Sink] = [*([] if progress is None else [progress]), *([Spans()] if otel else [])]
-
-    sinks: list[Callable[[Mapping[str, Any]], None]] = [sink for sink in (progress, spans) if sink is not None]
 
     def told(event: Mapping[str, Any]) -> None:
         for sink in sinks:

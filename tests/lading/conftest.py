@@ -93,3 +93,16 @@ def lading(capfd) -> Callable[..., Answer]:
         return Answer(int(leaving.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def without_decompositions_of_matrices(monkeypatch):
+    """Take the lowerings of eigenvalues and singular values away, for tests of operators that have none."""
+    from lading.passes.lower import graph
+
+    find = graph.find_lowering
+
+    def found(name, overload, opset):
+        return None if name in ("aten::_linalg_eigh", "aten::_linalg_svd") else find(name, overload, opset)
+
+    monkeypatch.setattr(graph, "find_lowering", found)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from lading.passes.atomic_write import check_target
 
+pytestmark = pytest.mark.usefixtures("without_decompositions_of_matrices")
+
 OLD = b"the old file"
 
 CASES = [

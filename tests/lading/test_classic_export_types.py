@@ -17,6 +17,8 @@ from torch import nn
 import lading
 from lading import UnsupportedOperators
 
+pytestmark = pytest.mark.usefixtures("without_decompositions_of_matrices")
+
 X = torch.arange(1.0, 10.0).reshape(3, 3)
 OPSETS = (7, 9, 11, 13, 18, onnx.defs.onnx_opset_version())
 TYPES = torch.onnx.OperatorExportTypes

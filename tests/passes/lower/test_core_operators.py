@@ -18,8 +18,8 @@ WRITES = {"aten::resize_", "prims::resize"}
 # Numbers of a dtype, which Python computes at once, and the order of effects, of which a file has none.
 NOT_TENSORS = {"prims::maximum_value", "prims::minimum_value", "prims::_make_token", "prims::_sink_tokens"}
 # ONNX has neither the operator nor parts to make it of: factorisations need loops until something converges,
-# neighbouring floats and the exclusive or of many integers need the bits of a number.
-NOT_IN_ONNX = {"prims::svd", "prims::nextafter", "prims::xor_sum"}
+# the exclusive or of many integers needs their bits.
+NOT_IN_ONNX = {"prims::svd", "prims::xor_sum"}
 
 
 def _operators(namespace: str) -> Iterator[tuple[str, torch._ops.OpOverload]]:

@@ -542,10 +542,40 @@ def script_type_name(handle: Any) -> str:
     return str(handle._type().annotation_str)
 
 
-def script_function_graph(name: str) -> Any:
-    """Return the graph of a TorchScript function of this process by its qualified name, or None."""
-    function = find("torch.jit._state", "_python_cu").find_function(name)
-    return None if function is None else function.graph
+def script_function_graph(call: Any) -> Any:
+    """Return the graph of the TorchScript function that a node calls.
+
+    A module that was loaded brings functions of its own, which nothing but their calls leads to: such a call in a graph
+    of its own is inlined. That has lost the calls inside; so where this process has the very same function under the
+    name, it is that one's graph.
+    """
+    private: Any = torch._C
+    function, *arguments = call.inputs()
+    alone = private.Graph()
+    inside = {function.debugName(): alone.insertNode(alone.createClone(function.node(), lambda value: value)).output()}
+    for index, argument in enumerate(arguments):
+        # An argument that is given twice is two of the function's inputs.
+        inside[index] = alone.addInput().setType(argument.type())
+    order = iter([inside[function.debugName()], *(inside[index] for index in range(len(arguments)))])
+    clone = alone.insertNode(alone.createClone(call, lambda value: next(order)))
+    for output in clone.outputs():
+        alone.registerOutput(output)
+    private._jit_pass_inline(alone)
+    named = find("torch.jit._state", "_python_cu").find_function(function.type().annotation_str)
+    if named is None:
+        return alone
+    copy = named.graph.copy()
+    private._jit_pass_inline(copy)
+    return named.graph if _body(copy) == _body(alone) else alone
+
+
+def _body(graph: Any) -> list[tuple[Any, ...]]:
+    """Return what a graph does, without names of values and without what nothing uses."""
+    private: Any = torch._C
+    canonical = graph.copy()
+    private._jit_pass_dce(canonical)
+    text = private._jit_pass_canonicalize(canonical).str(False)
+    return [tuple(line.split()) for line in text.splitlines() if "=" in line]
 
 
 def script_class_method(class_name: str, method: str) -> Any:

@@ -145,18 +145,11 @@ class Interpreter:
             call = ModuleCall(target.path, target.kind, self.places.line(), call)
         return self._call(program, [target, *args], target.path, target.kind, call)
 
-    def call_function(self, name: str, args: Sequence[Any]) -> Any:
-        """Run a TorchScript function by its qualified name."""
-        program = self._programs.get(name)
+    def call_function(self, call: Any, args: Sequence[Any]) -> Any:
+        """Run the TorchScript function that a node calls."""
+        program = self._programs.get(call)
         if program is None:
-            graph = torch_private.script_function_graph(name)
-            if graph is None:
-                raise CaptureError(
-                    f"the TorchScript function {name} cannot be found by its name",
-                    where=self.places.line() or None,
-                    hint="torch.jit.freeze the module: that puts functions in the place of their calls",
-                )
-            program = self._programs[name] = self._program(graph)
+            program = self._programs[call] = self._program(torch_private.script_function_graph(call))
         caller = self.frames[-1] if self.frames else None
         module, kind = (caller.module, caller.module_class) if caller is not None else ("", "")
         return self._call(program, list(args), module, kind, self.places.call)

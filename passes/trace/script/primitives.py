@@ -92,7 +92,7 @@ def call_method(interpreter: Interpreter, step: Step, target: Any, *args: Any) -
 @primitive("CallFunction")
 def call_function(interpreter: Interpreter, step: Step, function: FunctionName, *args: Any) -> Any:
     """A call of a TorchScript function."""
-    return interpreter.call_function(function.name, args)
+    return interpreter.call_function(step.node, args)
 
 
 @primitive("CreateObject")

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -106,6 +109,37 @@ def test_a_loaded_module_is_captured(net: Any) -> None:
     buffer.seek(0)
     model, _ = captured(torch.jit.load(buffer), torch.ones(2, 3))
     assert "gate.linear.weight" in model.graph.initializers
+
+
+SAVING = """
+import torch
+def moved(x, by: int):
+    if by > 2:
+        return torch.nn.functional.pad(x, [by, 0], mode="reflect")
+    return torch.nn.functional.pad(x, [0, by])
+class Moving(torch.nn.Module):
+    def forward(self, x):
+        return moved(x, 3) + moved(x, 3), moved(x, 1)
+torch.jit.save(torch.jit.script(Moving()), "moving.pt")
+"""
+
+LOADING = """
+import torch, lading
+loaded = torch.jit.load("moving.pt")
+lading.export(loaded, torch.randn(2, 8), verify=True, settings=["trace.strategy=script"])
+def moved(x, by: int):
+    return x * by
+torch.jit.script(moved)
+lading.export(loaded, torch.randn(2, 8), verify=True, settings=["trace.strategy=script"])
+"""
+
+
+def test_functions_of_a_loaded_module_are_its_own(tmp_path: Path) -> None:
+    # TorchScript takes functions from files; in another process nothing has their names, or something else has.
+    for name, text in (("saving.py", SAVING), ("loading.py", LOADING)):
+        (tmp_path / name).write_text(text)
+        run = subprocess.run([sys.executable, name], cwd=tmp_path, capture_output=True, text=True)
+        assert 0 == run.returncode, run.stderr
 
 
 class Branching(nn.Module):

@@ -25,6 +25,24 @@ class Sample:
     attributes: dict[str, Any]
     tolerance: dict[str, float]
 
+    def redrawn(self, numbers: np.random.Generator) -> tuple[Any, ...]:
+        """Return the operands with other floats: of the same range, or the same ones in another order if not finite.
+
+        Integers and bools stay, since they are as often as not axes, sizes or places that a call depends on.
+        """
+        return tuple(_redrawn(operand, numbers) if isinstance(operand, Fed) else operand for operand in self.operands)
+
+
+def _redrawn(operand: Fed, numbers: np.random.Generator) -> Fed:
+    array = operand.array
+    if array.dtype.kind != "f" or array.size == 0:
+        return operand
+    if np.isfinite(array).all():
+        drawn = numbers.uniform(array.min(), array.max(), array.shape).astype(array.dtype)
+    else:
+        drawn = numbers.permutation(array.ravel()).reshape(array.shape)
+    return Fed(drawn, operand.free)
+
 
 SAMPLES: list[Sample] = []
 

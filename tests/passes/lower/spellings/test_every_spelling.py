@@ -8,7 +8,10 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lading.passes.lower.inexpressible import Inexpressible
 from lading.passes.lower.registry import OLDEST_OPSET, SPELLINGS
 from support.one_operator import NEWEST, assert_same, run, written
@@ -47,6 +50,22 @@ def test_every_spelled_operator_has_a_sample() -> None:
     assert set() == set(SPELLINGS) - set(BY_OPERATOR) - WITH_BODIES
 
 
+def _served(op_type: str) -> list[tuple[int, int]]:
+    """Return for each spelling of an operator the opsets that it serves, from the first to the last."""
+    since = sorted(entry.since for entry in SPELLINGS.entries(op_type))
+    return list(zip(since, [*(first - 1 for first in since[1:]), NEWEST], strict=True))
+
+
+def test_every_spelling_has_a_sample_that_it_can_say() -> None:
+    silent = {
+        (op_type, first)
+        for op_type in set(SPELLINGS) - WITH_BODIES
+        for first, last in _served(op_type)
+        if all(_first_opset(sample) > last for sample in BY_OPERATOR[op_type])
+    }
+    assert set() == silent
+
+
 @pytest.mark.parametrize("op_type", sorted(BY_OPERATOR))
 def test_the_checker_accepts_what_is_written_for_every_opset(op_type: str) -> None:
     for sample in BY_OPERATOR[op_type][:3]:
@@ -62,6 +81,39 @@ def test_every_form_computes_the_same(op_type: str) -> None:
             if opset >= _first_opset(sample):
                 proto = written(op_type, *sample.operands, opset=opset, **sample.attributes)
                 assert_same(_expected(sample), run(proto, sample.operands), **sample.tolerance)
+
+
+@functools.cache
+def _forms(op_type: str) -> list[tuple[Sample, onnx.ModelProto, list[onnx.ModelProto]]]:
+    """Return the samples of an operator, each in its newest form and in every other that has it."""
+    return [
+        (
+            sample,
+            written(op_type, *sample.operands, opset=NEWEST, **sample.attributes),
+            [
+                written(op_type, *sample.operands, opset=opset, **sample.attributes)
+                for opset in _switching_opsets(op_type)
+                if _first_opset(sample) <= opset < NEWEST
+            ],
+        )
+        for sample in BY_OPERATOR[op_type]
+    ]
+
+
+@pytest.mark.parametrize("op_type", sorted(op_type for op_type in BY_OPERATOR if op_type != "Bernoulli"))
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_every_form_computes_the_same_from_any_numbers(op_type: str, seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    for sample, newest, others in _forms(op_type):
+        operands = sample.redrawn(numbers)
+        expected = run(newest, operands)
+        # What is added up in another order differs by a rounding of the largest number, not of each.
+        largest = max((float(np.nanmax(np.abs(a), initial=1)) for a in expected if a.dtype.kind == "f"), default=1.0)
+        rounding = 4e-6 * min(largest, 1e3)
+        tolerance = {**sample.tolerance, "atol": max(rounding, sample.tolerance.get("atol", 0.0))}
+        for proto in others:
+            assert_same(expected, run(proto, operands), **tolerance)
 
 
 @pytest.mark.parametrize(("op_type", "first"), sorted(FIRST_OPSETS.items()))

@@ -43,6 +43,7 @@ faults: ## Kill two thousand exports while they replace a model, and look at wha
 bench: ## Measure exports against both stock exporters and write benchmarks/README.md
 	$(PYTHON) benchmarks/export_speed.py --write
 	$(PYTHON) benchmarks/scaling.py --write
+	$(PYTHON) benchmarks/large_models.py --write
 	$(PYTHON) benchmarks/graph_quality.py --write
 
 clients: ## Run libraries' own exports under lading and under both stock exporters, and write benchmarks/README.md

@@ -158,7 +158,7 @@ def _bytes_of(tensor: onnx.TensorProto) -> int | None:
         return 0
     if sum(math.log2(size) for size in dims) > 64:
         return 1 << 64
-    return -(-int(math.prod(dims)) * bits // 8)
+    return int(-(-math.prod(dims) * bits // 8))
 
 
 def _refused(tensor: onnx.TensorProto, why: str, where: str) -> UsageError:

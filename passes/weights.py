@@ -19,6 +19,7 @@ import onnx_ir as ir
 import torch
 
 from ..pipeline.errors import LadingError
+from .scratch import Scratch
 
 if TYPE_CHECKING:
     from .checkpoint import StoredTensor
@@ -201,8 +202,9 @@ class Weight(_BorrowedTensor):
             begin = self.stored_at - self.source.offset
             yield from (memoryview(block) for block in self.source.blocks(begin, begin + self.nbytes))
             return
+        scratch = Scratch(_BLOCK)
         for block in _blocks(self.data(), _BLOCK):
-            yield _bytes_of(block)
+            yield scratch.bytes_of(block)
 
     @property
     def stored_at(self) -> int | None:
@@ -316,6 +318,7 @@ class ComputedWeight(_BorrowedTensor):
         """Yield the bytes in ONNX order, computing at most a few megabytes at a time."""
         shape = self.shape.numpy()
         count = shape[0] if shape else 1
+        scratch = Scratch(_BLOCK)
         step = max(1, _BLOCK * count // max(1, self.nbytes)) if self._by_rows else max(1, count)
         for start in range(0, count, step):
             with torch.no_grad():
@@ -324,7 +327,7 @@ class ComputedWeight(_BorrowedTensor):
                 yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
             else:
                 for block in _blocks(part.detach(), _BLOCK):
-                    yield _bytes_of(block)
+                    yield scratch.bytes_of(block)
 
     def numpy(self) -> np.ndarray:
         """Compute the whole tensor as a numpy array."""
@@ -392,23 +395,13 @@ def _blocks(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
         yield tensor[start : start + step]
 
 
-def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    tensor = tensor.resolve_conj().resolve_neg().cpu()
-    if not tensor.is_contiguous():
-        # In two steps: what lies together in memory is gathered first, and turned round where the cache has it.
-        order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
-        back = [order.index(axis) for axis in range(tensor.dim())]
-        tensor = tensor.permute(order).contiguous().permute(back).contiguous()
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
-
-
 def _sample(tensor: torch.Tensor) -> memoryview:
     """Return up to 64 KiB of the memory that a strided tensor spans."""
     total, distance = _sampling(tensor)
     flat = torch.as_strided(tensor, (total // tensor.element_size(),), (1,)).view(torch.uint8)
     if distance:
         flat = torch.as_strided(flat, (_DIGEST_BLOCKS, _DIGEST_BLOCK), (distance, 1), flat.storage_offset())
-    return _bytes_of(flat)
+    return Scratch(_DIGEST_WHOLE).bytes_of(flat)
 
 
 def _sampling(tensor: torch.Tensor) -> tuple[int, int]:

@@ -6,6 +6,7 @@ docs/from-torch-onnx.md is the table of this module for readers.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -151,8 +152,11 @@ def overrides_of(
         UsageError: an argument has a value that is not known, cannot take effect or contradicts another one.
         TypeError: `further` has an argument that no version of `torch.onnx.export` has.
     """
+    export_params = _flag("export_params", export_params)
+    do_constant_folding = _flag("do_constant_folding", do_constant_folding)
+    keep_initializers_as_inputs = _flag("keep_initializers_as_inputs", keep_initializers_as_inputs)
     found: dict[str, Any] = {}
-    if verbose:
+    if _flag("verbose", verbose):
         found["serialize.doc_strings"] = True
         found["serialize.provenance"] = "full"
     if export_params is not None:
@@ -166,10 +170,11 @@ def overrides_of(
         if names is not None:
             found[f"normalize-arguments.{name}"] = _names(names, name)
     further = dict(further or {})
-    if operator_export_type is not None or further.get("aten"):
-        found |= _export_type(recipe, operator_export_type, bool(further.pop("aten", False)))
+    aten = _flag("aten", further.pop("aten", None))
+    if operator_export_type is not None or aten:
+        found |= _export_type(recipe, operator_export_type, bool(aten))
     if opset_version is not None:
-        found["target.opset"] = opset_version
+        found["target.opset"] = _whole(opset_version)
     if do_constant_folding is not None:
         found |= _folding(recipe, do_constant_folding, export_params)
     for key, value in (
@@ -178,9 +183,9 @@ def overrides_of(
         ("normalize-arguments.dynamic_shapes", dynamic_shapes),
         ("normalize-arguments.examples", None if examples is None else tuple(examples)),
         ("initializers.keep_as_inputs", keep_initializers_as_inputs),
-        ("target.custom_opsets", None if custom_opsets is None else dict(custom_opsets)),
+        ("target.custom_opsets", None if custom_opsets is None else {k: _whole(v) for k, v in custom_opsets.items()}),
         ("attach-weights.checkpoint", weights),
-        ("verify.enabled", verify),
+        ("verify.enabled", _flag("verify", verify)),
     ):
         if value is not None:
             found[key] = value
@@ -188,6 +193,33 @@ def overrides_of(
         # A caller overrides a weight under its own name, and as PyTorch stores it.
         found |= _where_present(recipe, {"fold-constants.weights": False, "fold-batch-norm.enabled": False})
     return found | _further(recipe, further, model, file, remarks)
+
+
+def _flag(argument: str, value: Any) -> bool | None:
+    """Return a yes or no of the caller's as one, also where it is a 1 or a 0.
+
+    Raises:
+        UsageError: it is neither; a text such as "false" would otherwise be a yes.
+    """
+    if value is None:
+        return None
+    number = _whole(value)
+    if type(number) is bool or number in (0, 1):
+        return bool(number)
+    if type(value).__name__ in ("bool", "bool_"):  # NumPy's
+        return bool(value)
+    raise UsageError(
+        f"{argument}={value!r} is neither True nor False",
+        where=f"lading.export({argument}=...)",
+        hint=f"{argument}=True, {argument}=False, or leave it out for what the recipe says",
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Return what counts as an integer (NumPy's have their own type) as one of Python's, anything else as it is."""
+    if isinstance(value, (bool, str)) or not hasattr(value, "__index__"):
+        return value
+    return operator.index(value)
 
 
 def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
@@ -282,12 +314,15 @@ def _further(
         if name in _UNMET:
             if value not in (None, _UNMET[name].nothing) and value != {}:
                 leave(name, value, _UNMET[name])
-        elif value is None:
             continue
-        elif name == "strip_doc_string":
+        if name in _FLAGS:
+            value = _flag(name, value)
+        if value is None:
+            continue
+        if name == "strip_doc_string":
             found["serialize.doc_strings"] = not value
         elif name == "enable_onnx_checker":
-            found["serialize.check"] = bool(value)
+            found["serialize.check"] = value
         elif name in ("use_external_data_format", "external_data"):
             if value and not _can_have_a_side_file(name, file):
                 leave(name, value, _NO_SIDE_FILE)
@@ -301,7 +336,7 @@ def _further(
                     Remark(name, value, "it says which of PyTorch's exporters is meant, and this is neither")
                 )
         elif name == "optimize":
-            found |= _tidied(recipe, bool(value), remarks)
+            found |= _tidied(recipe, value, remarks)
         elif name == "export_modules_as_functions":
             if value is True:
                 leave(name, value, _NO_MODULES)
@@ -310,6 +345,7 @@ def _further(
     return found
 
 
+_FLAGS = ("strip_doc_string", "enable_onnx_checker", "use_external_data_format", "external_data", "dynamo", "optimize")
 _NO_SIDE_FILE = _Unmet(False, "the weights need a second file, and f is no path", "pass a path as f")
 _NO_MODULES = _Unmet(
     False,

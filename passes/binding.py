@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import inspect
+import operator
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -52,12 +54,16 @@ def bind_arguments(
     positional, keywords = _split(request.args, request.kwargs, _signature(model))
     bound = _bind(model, positional, keywords)
     paths, tensors, baked = _tensors(bound)
-    if len(set(input_names)) < len(input_names):
-        twice = next(name for name in input_names if list(input_names).count(name) > 1)
-        raise UsageError(
-            f"the input name '{twice}' is given twice", where="input_names", hint="give each input its own"
-        )
+    for kind, given in (("input", input_names), ("output", output_names)):
+        _check_names(kind, given)
     names = _input_names(paths, input_names)
+    shared = next((name for name in names if name in output_names), None)
+    if shared is not None:
+        raise UsageError(
+            f"'{shared}' is the name of an input and of an output",
+            where="input_names and output_names",
+            hint="give one of them another name: in a file, a name stands for one value",
+        )
     left_out: list[str] | None = [] if tolerant else None
     axes, output_axes = _axes(dynamic_axes or {}, names, tensors, output_names, baked, left_out)
     inputs = tuple(
@@ -134,12 +140,10 @@ def _split(args: Any, kwargs: Mapping[str, Any] | None, signature: inspect.Signa
     """
     positional = args if isinstance(args, tuple) else (args,)
     keywords: dict[str, Any] = {}
-    if isinstance(args, dict):
-        if args and not _names_parameters(args, signature):
-            positional = (args,)
-        else:
+    if isinstance(args, Mapping):
+        if _names_parameters(args, signature) or args == {}:
             positional, keywords = (), dict(args)
-    elif positional and isinstance(positional[-1], dict):
+    elif positional and _is_keywords(positional[-1], signature):
         keywords = dict(positional[-1])
         positional = positional[:-1]
     for name, value in (kwargs or {}).items():
@@ -156,6 +160,16 @@ def _split(args: Any, kwargs: Mapping[str, Any] | None, signature: inspect.Signa
             hint="end args with an empty dict, (..., {}), to say that the dict before it is an ordinary argument",
         )
     return positional, keywords
+
+
+def _is_keywords(last: Any, signature: inspect.Signature | None) -> bool:
+    """Whether the last of the arguments stands for keyword arguments: a dict always, any other mapping by its keys.
+
+    A mapping of a class of its own, such as the result of a transformers model, is an argument like others.
+    """
+    if type(last) in (dict, OrderedDict, defaultdict):
+        return True
+    return isinstance(last, Mapping) and bool(last) and _names_parameters(last, signature)
 
 
 def _names_parameters(keywords: Mapping[Any, Any], signature: inspect.Signature | None) -> bool:
@@ -287,6 +301,18 @@ def _rebuilder(bound: inspect.BoundArguments | Call) -> Callable[[Sequence[Any]]
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
+def _check_names(kind: str, names: Sequence[str]) -> None:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"the {kind} name '{twice}' is given twice", where=f"{kind}_names", hint=f"give each {kind} its own"
+        )
+    if "" in names:
+        raise UsageError(
+            f"an {kind} name is empty", where=f"{kind}_names", hint="a name of at least one character, or fewer names"
+        )
+
+
 def _input_names(paths: Sequence[str], given: Sequence[str]) -> list[str]:
     names = list(given[: len(paths)])
     taken = set(given)
@@ -391,13 +417,27 @@ def _resolved(name: str, value: Any, rank: int | None) -> dict[int, str]:
             raise UsageError(
                 f"axis {axis} of '{name}' is given twice", where="dynamic_axes", hint="name every axis once"
             )
-        resolved[axis] = str(axis_name) if axis_name is not None else f"{name}_dynamic_axes_{index}"
+        resolved[axis] = f"{name}_dynamic_axes_{index}" if axis_name is None else _axis_name(name, axis, axis_name)
     return resolved
+
+
+def _axis_name(name: str, axis: int, given: Any) -> str:
+    """Return the name of an axis: a text, or the name of a `torch.export.Dim`."""
+    text = given if isinstance(given, str) else getattr(given, "__name__", "")
+    if not text:
+        raise UsageError(
+            f"axis {axis} of '{name}' is called {given!r}, which is no name",
+            where="dynamic_axes",
+            hint=f"{{'{name}': {{{axis}: 'batch'}}}}, or {{'{name}': [{axis}]}} for a name by itself",
+        )
+    return str(text)
 
 
 def _axis(name: str, given: Any, rank: int | None) -> int:
     try:
-        axis = int(given)
+        if isinstance(given, bool):
+            raise TypeError
+        axis = int(given) if isinstance(given, str) else operator.index(given)
     except (TypeError, ValueError):
         raise UsageError(
             f"the dynamic axes of '{name}' have the key {given!r}, which is no axis",

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nested arguments and results, taken apart into leaves with readable names, and put together again.
 
-Tuples, lists, dicts, named tuples, dataclasses, caches of the transformers library and whatever is registered with
-PyTorch's pytree. Nothing is registered anywhere: a user's dataclass stays unknown to PyTorch.
+Tuples, lists, dicts and classes derived from them, named tuples, dataclasses, classes of attrs, namespaces, caches of the
+transformers library and whatever is registered with PyTorch's pytree. Nothing is registered anywhere: a user's dataclass stays unknown to PyTorch.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections import UserList
+from collections.abc import Callable, Container, Iterator, MutableMapping, Sequence
+from types import SimpleNamespace
 from typing import Any
+
+import attrs
 
 from lading.passes import torch_private
 
@@ -71,7 +76,27 @@ def children(value: Any) -> Children | None:
         return list(kind._fields), list(value), lambda parts: kind(*parts)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _dataclass_children(value)
+    if isinstance(value, MutableMapping):
+        return [str(key) for key in value], list(value.values()), functools.partial(_with_items, value, tuple(value))
+    if isinstance(value, (list, UserList)):
+        return [str(index) for index in range(len(value))], list(value), functools.partial(_with_items, value, None)
+    if attrs.has(kind):
+        names = [field.name for field in attrs.fields(kind) if hasattr(value, field.name)]
+        return _members_by_name(value, names)
+    if type(value) is SimpleNamespace:
+        return _members_by_name(value, list(vars(value)))
     return None
+
+
+def _with_items(value: Any, keys: tuple[Any, ...] | None, parts: Sequence[Any]) -> Any:
+    """Return a copy of a mapping or a list of a class of the user's with other members."""
+    twin = copy.copy(value)
+    if keys is None:
+        twin[:] = parts
+    else:
+        for key, part in zip(keys, parts, strict=True):
+            twin[key] = part
+    return twin
 
 
 def _registered_children(value: Any, node: Any) -> Children:
@@ -94,8 +119,10 @@ def _key_name(key: Any) -> str:
 
 
 def _dataclass_children(value: Any) -> Children:
-    names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+    return _members_by_name(value, [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)])
 
+
+def _members_by_name(value: Any, names: list[str]) -> Children:
     def rebuild(parts: Sequence[Any]) -> Any:
         # copy, not the constructor: __init__ and __post_init__ may take or compute other things.
         twin = copy.copy(value)

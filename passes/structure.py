@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import attrs
-
 from lading.passes import torch_private
 
 Rebuild = Callable[[Sequence[Any]], Any]

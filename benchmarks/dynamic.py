@@ -61,7 +61,7 @@ def _names(model: Any, call: Any) -> list[str]:
     import inspect
 
     import torch
-    from lading.passes.structure import leaves
+    from lading.passes.signature.structure import leaves
 
     args, kwargs = call
     parameters = inspect.signature(model.forward).parameters
@@ -81,7 +81,7 @@ class _Flat:
 
     def __new__(cls, model: Any, call: Any) -> Any:
         import torch
-        from lading.passes.structure import leaves, replace_leaves
+        from lading.passes.signature.structure import leaves, replace_leaves
 
         class Flat(torch.nn.Module):
             def __init__(self) -> None:

@@ -57,7 +57,7 @@ class Exported:
         return proto
 
     def _in_one_piece(self) -> bytes:
-        from .passes.model_bytes import model_bytes
+        from lading.passes.files.model_bytes import model_bytes
 
         return b"".join(model_bytes(self.model).blocks())
 
@@ -206,7 +206,7 @@ class Exported:
 
     def _moved_statistics(self) -> set[str]:
         """Inputs that onnxruntime writes over: running statistics that a normalization in training mode moves."""
-        from .passes.graph_edits import is_moved_statistic
+        from lading.passes.tidying.graph_edits import is_moved_statistic
 
         inputs, functions = self.model.graph.inputs, self.model.functions
         return {value.name for value in inputs if value.name and is_moved_statistic(value, functions)}

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
+from lading.passes.files.atomic_write import check_target
+
 from .exported import Exported
 from .overrides import FurtherArguments, overrides_of
 from .passes import BUILTIN
-from .passes.atomic_write import check_target
 from .passes.request import Request
 from .pipeline.audit import JsonLines, Sink
 from .pipeline.errors import UsageError

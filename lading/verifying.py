@@ -88,7 +88,7 @@ def verify_file(
 def _input_names(file: Path) -> tuple[str, ...]:
     if not file.is_file():
         raise UsageError(f"there is no file {file}", hint="lading export MODEL -o FILE writes one")
-    from .passes.external_data import read_model
+    from lading.passes.files.external_data import read_model
 
     model = read_model(file)
     initializers = {tensor.name for tensor in model.graph.initializer}

@@ -53,9 +53,8 @@ class AttachWeights:
         if self.checkpoint is None:
             return
         import attrs
-
-        from .attached import attach
-        from .checkpoint import open_checkpoint
+        from lading.passes.checkpoints.attached import attach
+        from lading.passes.checkpoints.checkpoint import open_checkpoint
 
         arguments = work.need(Fact.ARGUMENTS)
         opened = open_checkpoint(self.checkpoint, follow_links=self.follow_links)

@@ -50,7 +50,7 @@ class DropDead:
 
     def run(self, work: Work, note: Note) -> None:
         """Sweep each graph once, from its end."""
-        from .function_borders import drop_dead_borders
+        from lading.passes.outlining.function_borders import drop_dead_borders
 
         model = work.model
         assert model is not None
@@ -71,7 +71,7 @@ class _Sweep:
         self._optional: dict[str, tuple[bool, ...]] = {}
 
     def graph(self, graph: ir.Graph) -> None:
-        from .graph_edits import remove_node, subgraphs_of, unused
+        from lading.passes.tidying.graph_edits import remove_node, subgraphs_of, unused
 
         for node in reversed(graph):
             if unused(node.outputs):
@@ -85,7 +85,7 @@ class _Sweep:
                 self._trim(node)
 
     def initializers(self, graph: ir.Graph) -> None:
-        from .graph_edits import with_subgraphs
+        from lading.passes.tidying.graph_edits import with_subgraphs
 
         for each in with_subgraphs(graph):
             for name, value in list(each.initializers.items()):
@@ -94,7 +94,7 @@ class _Sweep:
                     self._note.count("removed initializer")
 
     def functions(self, model: ir.Model) -> None:
-        from .graph_edits import with_subgraphs
+        from lading.passes.tidying.graph_edits import with_subgraphs
 
         if not model.functions:
             return
@@ -113,7 +113,7 @@ class _Sweep:
 
     def _forget(self, node: ir.Node) -> None:
         """Release what the subgraphs of a dead node use from outside, so that it can be seen to be dead as well."""
-        from .graph_edits import subgraphs_of
+        from lading.passes.tidying.graph_edits import subgraphs_of
 
         for inner in subgraphs_of(node):
             for each in inner:
@@ -123,7 +123,7 @@ class _Sweep:
 
     def _trim(self, node: ir.Node) -> None:
         """Drop optional outputs nobody reads: at the end of the list entirely, in the middle by an empty name."""
-        from .graph_edits import unused
+        from lading.passes.tidying.graph_edits import unused
 
         optional = self._optional_outputs(node)
         if not any(optional):

@@ -64,7 +64,7 @@ class DropExpand:
 
     def run(self, work: Work, note: Note) -> None:
         """Visit each node once, in order; what it leaves without a use goes at the end."""
-        from .broadcasts import Broadcasts
+        from lading.passes.tidying.broadcasts import Broadcasts
 
         model = work.model
         assert model is not None

@@ -60,7 +60,7 @@ class DropIdentity:
 
     def run(self, work: Work, note: Note) -> None:
         """Walk every graph once, in order: a chain of such nodes goes link by link."""
-        from .graph_edits import all_graphs, has_references, remove_node, take_place
+        from lading.passes.tidying.graph_edits import all_graphs, has_references, remove_node, take_place
 
         model = work.model
         assert model is not None
@@ -100,7 +100,7 @@ def _alone(node: ir.Node) -> int | None:
 
 
 def _cast(node: ir.Node) -> int | None:
-    from .graph_edits import int_of
+    from lading.passes.tidying.graph_edits import int_of
 
     source = node.inputs[0]
     to = int_of(node, "to", 0)
@@ -114,7 +114,7 @@ def _cast_like(node: ir.Node) -> int | None:
 
 
 def _dropout(node: ir.Node) -> int | None:
-    from .graph_edits import is_inference_dropout, unused
+    from lading.passes.tidying.graph_edits import is_inference_dropout, unused
 
     return 0 if is_inference_dropout(node) and unused(node.outputs[1:]) else None
 
@@ -128,7 +128,7 @@ def _same_shape(node: ir.Node) -> int | None:
 
 
 def _slice(node: ir.Node) -> int | None:
-    from .graph_edits import static_ints
+    from lading.passes.tidying.graph_edits import static_ints
 
     if len(node.inputs) > 4 and node.inputs[4] is not None:
         steps = static_ints(node.inputs[4])
@@ -138,7 +138,7 @@ def _slice(node: ir.Node) -> int | None:
 
 
 def _transpose(node: ir.Node) -> int | None:
-    from .graph_edits import ints_of
+    from lading.passes.tidying.graph_edits import ints_of
 
     perm = ints_of(node, "perm")
     if perm is None:
@@ -148,7 +148,7 @@ def _transpose(node: ir.Node) -> int | None:
 
 
 def _pad(node: ir.Node) -> int | None:
-    from .graph_edits import ints_of, static_ints
+    from lading.passes.tidying.graph_edits import ints_of, static_ints
 
     pads = ints_of(node, "pads")
     if pads is None and len(node.inputs) > 1:
@@ -157,7 +157,7 @@ def _pad(node: ir.Node) -> int | None:
 
 
 def _tile(node: ir.Node) -> int | None:
-    from .graph_edits import static_ints
+    from lading.passes.tidying.graph_edits import static_ints
 
     repeats = static_ints(node.inputs[1]) if len(node.inputs) == 2 else None
     return 0 if repeats is not None and all(repeat == 1 for repeat in repeats) else None
@@ -172,7 +172,7 @@ def _neutral(number: int, *, left: bool, floats: bool) -> Test:
     """Make the test for arithmetic with a constant that changes nothing, on the right side or on either."""
 
     def test(node: ir.Node) -> int | None:
-        from .graph_edits import constant_tensor
+        from lading.passes.tidying.graph_edits import constant_tensor
 
         for constant, other in ((1, 0), (0, 1)) if left else ((1, 0),):
             source, result = node.inputs[other], node.outputs[0]

@@ -35,7 +35,7 @@ class Fallback:
 
     def run(self, work: Work, note: Note) -> None:
         """Leave no ATen-dialect node behind, except those that the export type keeps."""
-        from .leftovers import settle
+        from lading.passes.lower.leftovers import settle
 
         # Decomposing in 'aten' would undo what the type asks for: every operator as ATen.
         decompose = self.decompose and self.operator_export_type != "aten"

@@ -49,8 +49,8 @@ class FoldBatchNorm:
 
     def run(self, work: Work, note: Note) -> None:
         """Visit each normalisation once, in order."""
-        from .batch_norms import fold
-        from .graph_edits import all_graphs
+        from lading.passes.tidying.batch_norms import fold
+        from lading.passes.tidying.graph_edits import all_graphs
 
         model = work.model
         assert model is not None

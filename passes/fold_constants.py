@@ -74,7 +74,7 @@ class FoldConstants:
 
     def run(self, work: Work, note: Note) -> None:
         """Walk every graph once, in order of computation."""
-        from .folding import Folding
+        from lading.passes.tidying.folding import Folding
 
         model = work.model
         assert model is not None

@@ -34,7 +34,7 @@ class InferShapes:
 
     def run(self, work: Work, note: Note) -> None:
         """Look for gaps, in the bodies of functions too; fill them by one call of onnx.shape_inference a graph."""
-        from .graph_edits import symbols_of, with_subgraphs
+        from lading.passes.tidying.graph_edits import symbols_of, with_subgraphs
 
         model = work.model
         assert model is not None
@@ -70,9 +70,8 @@ def _is_tensor(value: ir.Value) -> bool:
 def _infer(model: ir.Model, root: ir.Graph, note: Note) -> onnx.ModelProto | None:
     import onnx
     import onnx_ir as ir
-
-    from .graph_edits import dims_of, used_domains
-    from .model_bytes import graph_without_initializers
+    from lading.passes.files.model_bytes import graph_without_initializers
+    from lading.passes.tidying.graph_edits import dims_of, used_domains
 
     proto = onnx.ModelProto(ir_version=max(model.ir_version, 8))
     # Imports are only completed when the file is written, and the inference wants one for every domain.

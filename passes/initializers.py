@@ -116,7 +116,7 @@ class Initializers:
 
     def run(self, work: Work, note: Note) -> None:
         """Merge, then place, then choose the version."""
-        from .placing import (
+        from lading.passes.tidying.placing import (
             IR_OF_FREE_INITIALIZERS,
             hoist_weights,
             lowest_ir_version,

@@ -99,7 +99,7 @@ class Inline:
         called: set[str] = set()
         left: set[str] = set()
         if self.preserve:
-            from .outline import Outline
+            from lading.passes.outlining.outline import Outline
 
             constants = getattr(work.values.get(Fact.GRAPH), "constants", {})
             literals = {name for name, path in constants.items() if not path}
@@ -115,7 +115,7 @@ class Inline:
         work.provide(Fact.FLAT, tuple(sorted(kept)))
 
     def _check_target(self, opset: int) -> None:
-        from .functions import FIRST_OPSET
+        from lading.passes.outlining.functions import FIRST_OPSET
 
         if opset < FIRST_OPSET:
             raise UsageError(

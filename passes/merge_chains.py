@@ -62,8 +62,8 @@ class MergeChains:
 
     def run(self, work: Work, note: Note) -> None:
         """Visit each node in order, again as long as merging makes new neighbours that merge."""
-        from .chains import MERGERS
-        from .rewriting import Rewriting
+        from lading.passes.tidying.chains import MERGERS
+        from lading.passes.tidying.rewriting import Rewriting
 
         model = work.model
         assert model is not None

@@ -57,8 +57,8 @@ class MergeMatmul:
 
     def run(self, work: Work, note: Note) -> None:
         """Visit each product once, in order."""
-        from .flattened_products import merge
-        from .rewriting import Rewriting
+        from lading.passes.tidying.flattened_products import merge
+        from lading.passes.tidying.rewriting import Rewriting
 
         model = work.model
         assert model is not None

@@ -57,7 +57,7 @@ class _Naming:
         self._formal: dict[str, tuple[str, ...]] = {}
 
     def model(self, model: ir.Model) -> None:
-        from .graph_edits import is_constant, with_subgraphs
+        from lading.passes.tidying.graph_edits import is_constant, with_subgraphs
 
         graphs = list(with_subgraphs(model.graph))
         for graph in graphs:
@@ -100,7 +100,7 @@ class _Naming:
 
     def _node(self, node: ir.Node, root: ir.Graph, functions: Mapping[ir.OperatorIdentifier, ir.Function]) -> None:
         """Name a node of the main graph or of a function, the `root`, and its values."""
-        from .functions import within
+        from lading.passes.outlining.functions import within
 
         origin = origin_of(node)
         scope = _scope("" if origin is None else within(root, origin.module))

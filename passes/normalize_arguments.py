@@ -60,8 +60,8 @@ class NormalizeArguments:
 
     def run(self, work: Work, note: Note) -> None:
         """Provide `Fact.ARGUMENTS`."""
-        from lading.passes.binding import bind_arguments
-        from lading.passes.requested_axes import bind_with_axes
+        from lading.passes.signature.binding import bind_arguments
+        from lading.passes.signature.requested_axes import bind_with_axes
 
         request, program = work.request, None
         if _is_program(request.model):

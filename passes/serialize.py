@@ -18,10 +18,10 @@ from ..pipeline.origin import origin_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    from lading.passes.files.data_files import Layout
 
     from ..pipeline.note import Note
     from ..pipeline.work import Work
-    from .data_files import Layout
 
 _SMALLEST_EXTERNAL = 1024
 """When protobuf's limit forces weights out, tensors below this size stay: they do not matter for the limit."""
@@ -111,7 +111,7 @@ class Serialize:
 
     def run(self, work: Work, note: Note) -> None:
         """Complete the model's metadata, then write."""
-        from .model_bytes import model_bytes
+        from lading.passes.files.model_bytes import model_bytes
 
         model = work.model
         assert model is not None
@@ -136,10 +136,10 @@ class Serialize:
         Raises:
             UsageError: the target cannot be written.
         """
-        from .atomic_write import check_target, is_special, write_special, write_stream
-        from .model_bytes import model_bytes
-        from .referring import checkpoint_files, spare_checkpoint
-        from .replacement import Replacement
+        from lading.passes.checkpoints.referring import checkpoint_files, spare_checkpoint
+        from lading.passes.files.atomic_write import check_target, is_special, write_special, write_stream
+        from lading.passes.files.model_bytes import model_bytes
+        from lading.passes.files.replacement import Replacement
 
         layout = self._layout(model, target, note)
         spare_checkpoint(model, target, [data.name for data in layout.files])
@@ -163,9 +163,9 @@ class Serialize:
 
     def _layout(self, model: ir.Model, target: Any, note: Note) -> Layout:
         """Choose which tensors leave the model file, and lay them out."""
-        from .data_files import SAFETENSORS_TYPES, Layout, lay_out
-        from .model_bytes import PROTOBUF_LIMIT, inline_size
-        from .referring import places_in_checkpoint
+        from lading.passes.checkpoints.referring import places_in_checkpoint
+        from lading.passes.files.data_files import SAFETENSORS_TYPES, Layout, lay_out
+        from lading.passes.files.model_bytes import PROTOBUF_LIMIT, inline_size
 
         threshold = self.external_data_threshold
         at_least = threshold or _SMALLEST_EXTERNAL
@@ -187,7 +187,7 @@ class Serialize:
         ]
         if not tensors:
             return Layout(places=referred)
-        from .atomic_write import is_special
+        from lading.passes.files.atomic_write import is_special
 
         if not isinstance(target, (str, os.PathLike)) or is_special(Path(target)):
             raise UsageError(
@@ -209,7 +209,7 @@ class Serialize:
 
     def _write_origins(self, model: ir.Model) -> None:
         """Put what `provenance` asks for into each node's metadata, and clear what an earlier run put there."""
-        from .functions import within
+        from lading.passes.outlining.functions import within
 
         for root, node in _all_nodes(model):
             origin = origin_of(node)
@@ -231,7 +231,7 @@ class Serialize:
                 # torch's own modules have no line of the user's; the module says where they stand.
                 node.doc_string = origin.source or module or None
         if not self.doc_strings:
-            from .graph_edits import all_graphs
+            from lading.passes.tidying.graph_edits import all_graphs
 
             for graph in all_graphs(model):
                 for value in (*graph.inputs, *graph.outputs):
@@ -249,7 +249,7 @@ def _leaves(tensor: ir.TensorProtocol, threshold: int, *, weights: bool) -> bool
 
 def _all_nodes(model: ir.Model) -> Iterator[tuple[ir.Graph, ir.Node]]:
     """Yield every node with the main graph or the body of a function that it stands in."""
-    from .graph_edits import with_subgraphs
+    from lading.passes.tidying.graph_edits import with_subgraphs
 
     for root in (model.graph, *(function.graph for function in model.functions.values())):
         for graph in with_subgraphs(root):
@@ -261,9 +261,8 @@ def _check(model: ir.Model) -> None:
     """Let onnx.checker look at everything but the bytes of the weights, which would have to be gathered for it."""
     import onnx
     import onnx_ir as ir
-
-    from .graph_edits import dims_of
-    from .model_bytes import graph_without_initializers
+    from lading.passes.files.model_bytes import graph_without_initializers
+    from lading.passes.tidying.graph_edits import dims_of
 
     graph = graph_without_initializers(model.graph, model.ir_version)
     stated = {value.name for value in graph.input}
@@ -286,7 +285,7 @@ def _check(model: ir.Model) -> None:
 
 def _complete_opsets(model: ir.Model, work: Work, note: Note) -> None:
     """Import every domain that a node uses, and no other but the default one, sorted by name."""
-    from .graph_edits import used_domains, with_subgraphs
+    from lading.passes.tidying.graph_edits import used_domains, with_subgraphs
 
     used = {""} | used_domains(model)
     for domain in sorted(set(work.target.custom_opsets) - used):

@@ -68,7 +68,7 @@ class ShareEqual:
             self._nodes(graph, {}, model.functions, note)
 
     def _constants(self, model: ir.Model, note: Note) -> None:
-        from .graph_edits import is_moved_statistic, keep_knowledge, with_subgraphs
+        from lading.passes.tidying.graph_edits import is_moved_statistic, keep_knowledge, with_subgraphs
 
         first: dict[Key, ir.Value] = {}
         for graph in with_subgraphs(model.graph):
@@ -99,7 +99,13 @@ class ShareEqual:
         functions: Mapping[ir.OperatorIdentifier, ir.Function],
         note: Note,
     ) -> None:
-        from .graph_edits import is_non_deterministic, keep_knowledge, remove_node, subgraphs_of, take_place
+        from lading.passes.tidying.graph_edits import (
+            is_non_deterministic,
+            keep_knowledge,
+            remove_node,
+            subgraphs_of,
+            take_place,
+        )
 
         # A subgraph sees what is computed before its node, and what it adds ends with it.
         seen: MutableMapping[Key, ir.Node] = ChainMap({}, outer) if outer else {}

@@ -14,8 +14,7 @@ from .verification.limits import keeping_test
 
 if TYPE_CHECKING:
     import sympy
-
-    from .arguments import AxisRange
+    from lading.passes.signature.arguments import AxisRange
 
 METADATA_KEY = "lading.limits"
 """Where the limits stand in the file's metadata: a JSON list of their words."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 import torch
+from lading.passes.tidying.graph_edits import dims_of, int_of, ints_of, static_ints
+from lading.passes.tidying.node_values import slice_window, split_sizes, target_shape
 
-from .graph_edits import dims_of, int_of, ints_of, static_ints
-from .node_values import slice_window, split_sizes, target_shape
 from .weights import Weight
 
 

@@ -22,7 +22,7 @@ from ..pipeline.errors import LadingError
 from .scratch import Scratch
 
 if TYPE_CHECKING:
-    from .checkpoint import StoredTensor
+    from lading.passes.checkpoints.checkpoint import StoredTensor
 
 _BLOCK = 512 << 10
 """Bytes made at once when a weight is not contiguous: wide enough that a transposition reads whole cache lines."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import torch
-from lading.passes.structure import leaves
+from lading.passes.signature.structure import leaves
 from torch import nn
 
 Sizes = Mapping[str, int]

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 import torch
+from lading.passes.tidying.graph_edits import constant_of_node, is_constant
 from onnx_ir.tensor_adapters import TorchTensor
 
 from ..control_flow import bodies_of
 from ..dialect import is_dialect_list
-from ..graph_edits import constant_of_node, is_constant
 
 PREFIX = "complex/"
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import attrs
 import onnx_ir as ir
+from lading.passes.outlining.functions import copy_scope, initializers_to_constants, is_call
+from lading.passes.tidying.graph_edits import constant_of_node, is_constant
 
 from ...pipeline.errors import InternalError, LadingError
 from ...pipeline.note import Note
@@ -17,8 +19,6 @@ from ...pipeline.origin import origin_of
 from ...pipeline.work import Target
 from ..control_flow import is_control_flow, is_sequence_operator
 from ..dialect import Bound, OperatorSchema, bind, find_overload, is_dialect_list, schema_of
-from ..functions import copy_scope, initializers_to_constants, is_call
-from ..graph_edits import constant_of_node, is_constant
 from .complex_pairs import PREFIX, carry_mark, pair_up, touches_complex
 from .control_flow import lower_control_flow, lower_sequence_operator
 from .emitter import Described, Emitter

@@ -64,7 +64,7 @@ class Trace:
     def run(self, work: Work, note: Note) -> None:
         """Provide `Fact.GRAPH` and set the work's model."""
         import attrs
-        from lading.passes.requested_axes import declared_conditions
+        from lading.passes.signature.requested_axes import declared_conditions
         from lading.passes.trace import strategies
         from lading.passes.trace.capture import Guard
         from lading.passes.trace.weight_names import name_weights

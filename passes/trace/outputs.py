@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import onnx_ir as ir
 import torch
-from lading.passes import structure, torch_private
+from lading.passes import torch_private
+from lading.passes.signature import structure
 from lading.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from lading.passes.arguments import Arguments
+    from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.recorder import Recorder
 
 _NUMBERS = (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import onnx_ir as ir
 import torch
 from lading.passes import torch_private
-from lading.passes.arguments import Arguments
 from lading.passes.model_state import ModelState, Slot, preserved, replaced
-from lading.passes.structure import unused_name
+from lading.passes.signature.arguments import Arguments
+from lading.passes.signature.structure import unused_name
 from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites

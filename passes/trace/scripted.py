@@ -13,7 +13,7 @@ from lading.pipeline.errors import CaptureError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from lading.passes.arguments import Arguments
+    from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.capture import Capture
 
 

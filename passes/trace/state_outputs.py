@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 import onnx_ir as ir
-from lading.passes.structure import unused_name
+from lading.passes.signature.structure import unused_name
 
 if TYPE_CHECKING:
-    from lading.passes.arguments import Arguments
+    from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.capture import Capture
 
 SUFFIX = "updated"

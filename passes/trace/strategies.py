@@ -15,7 +15,7 @@ from lading.pipeline.errors import CaptureError, LadingError, UsageError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from lading.passes.arguments import Arguments
+    from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.capture import Capture
     from lading.pipeline.note import Note
 

@@ -16,8 +16,7 @@ from .runtimes import RuntimeLacks, RuntimeRejects, Session, open_session
 
 if TYPE_CHECKING:
     import torch
-
-    from ..arguments import Arguments
+    from lading.passes.signature.arguments import Arguments
 
 
 class Limit(Protocol):

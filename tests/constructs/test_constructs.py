@@ -13,7 +13,7 @@ import pytest
 import torch
 from constructs import collect
 from constructs.registry import STRATEGY_OF, Construct, cases
-from lading.passes.structure import leaves
+from lading.passes.signature.structure import leaves
 
 import lading
 from lading.exporting import export

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from lading.passes.structure import leaves
+from lading.passes.signature.structure import leaves
 
 import lading
 

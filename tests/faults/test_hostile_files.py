@@ -22,9 +22,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lading.passes.checkpoint import open_checkpoint
-from lading.passes.external_data import read_model
-from lading.passes.safetensors_format import BITS
+from lading.passes.checkpoints.checkpoint import open_checkpoint
+from lading.passes.checkpoints.safetensors_format import BITS
+from lading.passes.files.external_data import read_model
 from lading.pipeline.audit import read_log
 from lading.pipeline.errors import UsageError
 from safetensors import SafetensorError, safe_open
@@ -237,7 +237,7 @@ def test_headers_that_are_refused(content: bytes, message: str, tmp_path: Path) 
 
 
 def test_every_type_of_the_format_is_read_as_its_own_library_reads_it(tmp_path: Path) -> None:
-    from lading.passes.checkpoint import TORCH_TYPES
+    from lading.passes.checkpoints.checkpoint import TORCH_TYPES
 
     tensors = {name: torch.zeros(3, 2, dtype=dtype) for name, dtype in TORCH_TYPES.items() if name != "F8_E8M0"}
     save_file(tensors, tmp_path / "model.safetensors")

@@ -159,7 +159,7 @@ def test_exports_to_one_path_at_the_same_time(kinds: tuple[str, str], tmp_path: 
 
 
 def test_hidden_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
-    from lading.passes.replacement import Replacement
+    from lading.passes.files.replacement import Replacement
 
     write(tmp_path, 1, "external")
     with Replacement(tmp_path / NAME) as files:

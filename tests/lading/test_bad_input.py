@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from lading.passes.atomic_write import check_target
+from lading.passes.files.atomic_write import check_target
 
 pytestmark = pytest.mark.usefixtures("without_decompositions_of_matrices")
 
@@ -159,7 +159,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_nothing_beside_it(nets, ove
 
 
 def test_an_interrupt_while_writing_leaves_the_old_file(nets, monkeypatch):
-    from lading.passes import model_bytes
+    from lading.passes.files import model_bytes
 
     def interrupted(tensor):
         yield b"half a weight"

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
-from lading.passes.moves_in_a_row import Size
+from lading.passes.tidying.moves_in_a_row import Size
 from onnx import TensorProto, helper, numpy_helper
 
 ONE = Size(1)

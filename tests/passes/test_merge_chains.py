@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from lading.passes.chains import loses_nothing
 from lading.passes.drop_dead import DropDead
 from lading.passes.drop_expand import DropExpand
 from lading.passes.drop_identity import DropIdentity
 from lading.passes.merge_chains import MergeChains
 from lading.passes.merge_matmul import MergeMatmul
+from lading.passes.tidying.chains import loses_nothing
 from lading.pipeline.note import Note
 
 sys.path.insert(0, str(Path(__file__).parent))

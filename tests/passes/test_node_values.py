@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-from lading.passes.node_values import CannotEvaluate, can_evaluate, evaluate
+from lading.passes.tidying.node_values import CannotEvaluate, can_evaluate, evaluate
 from onnx import helper
 
 F = np.array([[-2.5, -1.5, -0.5], [0.5, 1.5, 2.5]], np.float32)

@@ -19,7 +19,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
-from lading.passes import atomic_write, model_bytes
+from lading.passes.files import atomic_write, model_bytes
 from lading.passes.serialize import Serialize, Written
 from lading.passes.weights import ComputedWeight, Weight
 from lading.pipeline.errors import LadingError, UsageError

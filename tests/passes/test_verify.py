@@ -13,10 +13,10 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
-from lading.passes.arguments import Arguments, TensorInput
 from lading.passes.dynamic_axes import Axes
 from lading.passes.initializers import Placement
 from lading.passes.serialize import Written
+from lading.passes.signature.arguments import Arguments, TensorInput
 from lading.passes.trace.capture import Capture, Guard
 from lading.passes.verification import runtimes
 from lading.passes.verification.comparison import Tolerance, compare

@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 import torch
 from lading.passes import torch_private
-from lading.passes.arguments import Arguments
 from lading.passes.model_state import preserved
+from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.exported.guards import Guards
 from lading.passes.trace.exported.sizes import Sizes
 from lading.passes.trace.outputs import result_leaves

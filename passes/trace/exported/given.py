@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 import torch
-from lading.passes.arguments import Arguments, Call
 from lading.passes.request import Request
+from lading.passes.signature.arguments import Arguments, Call
 from lading.pipeline.errors import UsageError
 from torch.export import ExportedProgram
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import torch
 from lading.passes import dialect
 from lading.passes.control_flow import BodyNames
-from lading.passes.structure import unused_name
+from lading.passes.signature.structure import unused_name
 from lading.passes.trace.exported.places import ProgramPlaces
 from lading.passes.trace.exported.sizes import ScopedArithmetic, Sizes
 from lading.passes.trace.recorder import _number_form as number_form

@@ -12,9 +12,9 @@ import onnx_ir as ir
 import sympy
 import torch
 from lading.passes import torch_private
-from lading.passes.arguments import Arguments, TensorInput
 from lading.passes.lower.registry import has_lowering
-from lading.passes.structure import unused_name
+from lading.passes.signature.arguments import Arguments, TensorInput
+from lading.passes.signature.structure import unused_name
 from lading.passes.trace.capture import Baked, Capture
 from lading.passes.trace.exported.exporting import PREFIX, Made, exported_program
 from lading.passes.trace.exported.given import as_exported

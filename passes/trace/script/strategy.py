@@ -14,8 +14,8 @@ import onnx_ir as ir
 import sympy
 import torch
 from lading.passes import torch_private
-from lading.passes.arguments import Arguments
 from lading.passes.model_state import Slot, preserved
+from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.record import Run, in_general

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 import attrs
 import onnx_ir as ir
 import sympy
-from lading.passes.arguments import Arguments
 from lading.passes.control_flow import BodyNames
+from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Capture, Guard
 from lading.passes.trace.sides.merging import Recording, Unmergeable, merged, same_program

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy
-from lading.passes.arguments import AxisRange
+from lading.passes.signature.arguments import AxisRange
 from lading.passes.trace.capture import Guard
 
 _SMALL = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)

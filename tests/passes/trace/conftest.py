@@ -10,10 +10,11 @@ import attrs
 import onnx_ir as ir
 import pytest
 import torch
-from lading.passes import control_flow, dialect, structure
-from lading.passes.arguments import Arguments
+from lading.passes import control_flow, dialect
 from lading.passes.normalize_arguments import NormalizeArguments
 from lading.passes.request import Request
+from lading.passes.signature import structure
+from lading.passes.signature.arguments import Arguments
 from lading.passes.trace import Trace
 from lading.passes.trace.capture import Capture
 from lading.pipeline.facts import Fact

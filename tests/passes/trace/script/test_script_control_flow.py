@@ -9,8 +9,8 @@ from typing import Any
 import onnx_ir as ir
 import pytest
 import torch
-from lading.passes.binding import bind_arguments
 from lading.passes.request import Request
+from lading.passes.signature.binding import bind_arguments
 from lading.passes.trace.script.strategy import script
 from lading.pipeline.errors import CaptureError
 from torch import Tensor

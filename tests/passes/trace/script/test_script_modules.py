@@ -14,8 +14,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from lading.passes.binding import bind_arguments
 from lading.passes.request import Request
+from lading.passes.signature.binding import bind_arguments
 from lading.passes.trace.script.strategy import jit_trace, script
 from lading.pipeline.errors import CaptureError
 from lading.pipeline.origin import origin_of

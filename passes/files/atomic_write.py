@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a file can be written, writing to what cannot be replaced (a device, an open stream), and what errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lading.pipeline.errors import UsageError
+
+BUFFER = 1 << 20
+"""Bytes gathered before they are handed to the operating system."""
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Return the place that a path leads to, symbolic links followed.
+
+    Cheap enough to ask before an export starts; writing asks again.
+
+    Raises:
+        UsageError: the path is a folder, or its folder is missing or cannot be written to.
+    """
+    given = os.fspath(path)
+    target = Path(os.path.realpath(given))
+    folder = target.parent
+    try:
+        target.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise UsageError(f"{given} cannot be reached: {error.strerror}", hint="choose another path") from error
+    if target.is_dir() or given.endswith(os.sep):
+        raise UsageError(
+            f"{given} is a folder, not a file", hint=f"name a file in it, like {Path(given) / 'model.onnx'}"
+        )
+    if not folder.is_dir():
+        hint = f"create it first (mkdir -p {Path(given).parent})"
+        if folder.exists():
+            hint = f"{Path(given).parent} is a file; choose another path"
+        raise UsageError(f"the folder of {given} does not exist", hint=hint)
+    if is_special(target):
+        if not os.access(target, os.W_OK):
+            raise UsageError(f"{given} cannot be written to", hint="choose another path")
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"the folder of {given} is read-only", hint="choose another folder, or change its permissions")
+    return target
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a socket, which one writes to and does not replace."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def write_special(path: Path, blocks: Iterable[bytes | memoryview]) -> int:
+    """Write to a device or pipe, which cannot be replaced by renaming; returns the number of bytes."""
+    count = 0
+    with explained(path, lambda: count), open(path, "wb", buffering=BUFFER) as file:
+        for block in blocks:
+            file.write(block)
+            count += len(block)
+    return count
+
+
+def write_stream(stream: Any, blocks: Iterable[bytes | memoryview]) -> int:
+    """Write to a binary file object of the caller's; returns the number of bytes.
+
+    If writing fails half-way and the object can seek, it is cut back to where it was.
+
+    Raises:
+        UsageError: the object is not a writable binary file.
+    """
+    if not callable(getattr(stream, "write", None)):
+        raise UsageError(f"{type(stream).__name__} is not a path or a binary file object", hint="pass a path")
+    start = _position(stream)
+    count = 0
+    try:
+        for block in blocks:
+            rest = memoryview(block)
+            while len(rest):
+                try:
+                    written = stream.write(rest)
+                except TypeError as error:
+                    hint = "open the file in binary mode: open(path, 'wb')"
+                    raise UsageError(f"the file object does not take bytes: {error}", hint=hint) from error
+                # Raw, unbuffered files may take less than they are given; other objects return None or everything.
+                rest = rest[written if isinstance(written, int) else len(rest) :]
+            count += len(block)
+    except BaseException:
+        if start is not None:
+            with contextlib.suppress(Exception):
+                stream.seek(start)
+                stream.truncate()
+        raise
+    return count
+
+
+def _position(stream: Any) -> int | None:
+    try:
+        return stream.tell() if stream.seekable() else None
+    except Exception:
+        return None
+
+
+@contextlib.contextmanager
+def explained(target: Path, written: Callable[[], int] = lambda: 0) -> Iterator[None]:
+    """Turn what the operating system says about `target` into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            limit = "the file size limit is reached" if error.errno == errno.EFBIG else "the disk is full"
+            raise UsageError(
+                f"{limit}: {target.name} stopped after {written()} bytes; nothing was replaced",
+                where=str(target.parent),
+                hint="free some space there, or choose a path on another disk",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UsageError(
+                f"{target.name} cannot be written: {error.strerror}",
+                where=str(target.parent),
+                hint="choose another folder, or change its permissions",
+            ) from error
+        raise UsageError(f"{target.name} cannot be written: {error}", where=str(target.parent)) from error

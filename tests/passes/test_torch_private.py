@@ -21,7 +21,7 @@ def test_a_moved_name_is_named():
 
 
 OWN = Path(lading.passes.__file__).parent
-FILES = sorted([*OWN.glob("trace/*.py"), OWN / "binding.py", OWN / "structure.py", OWN / "model_state.py"])
+FILES = sorted([*OWN.glob("trace/*.py"), *OWN.glob("signature/*.py"), OWN / "model_state.py"])
 PRIVATE = re.compile(r"\btorch(\.\w+)*\.(_(?!_)\w+|fx\.experimental\S*)")
 
 

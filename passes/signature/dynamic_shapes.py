@@ -319,7 +319,7 @@ def _inner(path: str, names: Sequence[str], value: Any, spec: Any) -> list[Any]:
     if pairs is not None:
         return pairs
     if structure.children(spec) is not None and not isinstance(spec, (Mapping, tuple, list)):
-        # Of the class of the argument itself, as torch.utils._pytree.tree_map makes it.
+        # Of the class of the argument itself, as mapping over a pytree makes it.
         return structure.children(spec)[1]  # type: ignore[index]
     if isinstance(spec, Mapping):
         by_name = {str(name): inner for name, inner in spec.items()}

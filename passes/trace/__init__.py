@@ -77,6 +77,7 @@ class Trace:
             work.model, capture = strategies.captured(unnamed, names, note)
             if self.other_sides and not self.bake_branches:
                 work.model, capture = strategies.both_sides(unnamed, work.model, capture, self.other_sides)
+        capture = capture.with_decided_axes()
         if arguments.attached is not None:
             arguments.attached.put_into(work.model, note)
         declared = [Guard(text, True, "dynamic_shapes", False, True) for text in declared_conditions(arguments)]

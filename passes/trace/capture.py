@@ -44,6 +44,21 @@ class Guard:
     harmless: bool = False
     expression: sympy.Basic | None = attrs.field(default=None, eq=False, repr=False)
 
+    @property
+    def only_size(self) -> tuple[str, int] | None:
+        """The axis for which this decision leaves one size, and that size; None where it leaves more."""
+        import sympy
+
+        question: Any = self.expression
+        if question is None or self.harmless or self.declared:
+            return None
+        equal = isinstance(question, sympy.Eq) if self.outcome is True else isinstance(question, sympy.Ne)
+        if not equal or self.outcome not in (True, False):
+            return None
+        sides = (question.lhs, question.rhs)
+        axis, size = sides if sides[0].is_Symbol else sides[::-1]
+        return (axis.name, int(size)) if axis.is_Symbol and size.is_Integer else None
+
 
 @attrs.frozen
 class Baked:
@@ -93,3 +108,13 @@ class Capture:
     decisions: tuple[tuple[str, str, str], ...] = ()
     seconds: float = 0.0
     details: dict[str, Any] = attrs.field(factory=dict)
+
+    def with_decided_axes(self) -> Capture:
+        """Return this with the axes among the specialisations for which the decisions leave one size."""
+        found = {item.axis: item for item in self.specialisations}
+        for guard in self.guards:
+            only = guard.only_size
+            if only is not None:
+                axis, size = only
+                found.setdefault(axis, Specialisation(axis, size, f"{axis} == {size}", guard.source))
+        return attrs.evolve(self, specialisations=tuple(found.values()))

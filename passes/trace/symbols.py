@@ -55,12 +55,6 @@ _ASKS_FOR_RESULTS = _RANK_CHANGING | {torch.ops.aten.slice.Tensor}
 """Operators whose result depends on what they ask. Others ask about memory, emptiness and broadcasting."""
 
 
-def _fixes_an_axis(question: sympy.Basic, answer: sympy.Basic) -> bool:
-    """Whether an answer says that an axis has one size, other than 0 and 1: it is no free axis then."""
-    agreed = isinstance(question, sympy.Eq) if answer == sympy.true else isinstance(question, sympy.Ne)
-    return agreed and question.lhs.is_Symbol and question.rhs.is_Integer and question.rhs > 1
-
-
 def _is_enclosed(text: str) -> bool:
     """Whether the parenthesis that a text begins with is closed by its last character."""
     depth = 0
@@ -287,9 +281,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             return None
         sizes = {symbol: self.backed_var_to_val[symbol] for symbol in question.free_symbols}
         answer = question.xreplace(sizes)
-        if answer not in (sympy.true, sympy.false) or _fixes_an_axis(question, answer):
-            return None
-        return answer
+        return answer if answer in (sympy.true, sympy.false) else None
 
     def _is_harmless(self, question: sympy.Basic, answer: Any, by_user: bool) -> bool:
         if by_user or self.operator in _ASKS_FOR_RESULTS:

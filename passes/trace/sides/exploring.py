@@ -80,11 +80,12 @@ class Explorer:
             if other is None:
                 continue
             turned = next((g for g in other.capture.guards if g.expression == asked.expression), None)
-            _agree(asked, way, other)
             if turned is None or turned.outcome == asked.outcome:
                 self._note(asked, "at other sizes the question is not asked again")
                 limits.append(asked)
-            elif same_program(way.recording, other.recording, self.names):
+                continue
+            _agree(asked, way, other)
+            if same_program(way.recording, other.recording, self.names):
                 why = f"{asked.condition}: both sides are one program"
                 self.notes.append(("decision without effect", why, asked.source))
                 limits.append(attrs.evolve(asked, harmless=True))

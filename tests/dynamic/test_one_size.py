@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decisions about a single size of an axis: free where both sides can be kept, an axis that is fixed where they cannot."""
+"""Decisions about a single size of an axis: free where both sides can be kept, else an axis that is fixed."""
 
 from __future__ import annotations
 

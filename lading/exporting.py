@@ -273,6 +273,12 @@ def described_model(model: Any) -> dict[str, Any]:
     found["parameters"] = sum(tensor.numel() for tensor in model.parameters())
     found["bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     found["fingerprint"] = hashlib.sha256(
-        repr([(name, tuple(t.shape), str(t.dtype)) for name, t in state.items()]).encode()
+        repr([(name, *_described_entry(entry)) for name, entry in state.items()]).encode()
     ).hexdigest()
     return found
+
+
+def _described_entry(entry: Any) -> tuple[Any, ...]:
+    # A quantized module's state holds dtypes and packed parameters beside tensors.
+    shape = getattr(entry, "shape", None)
+    return (type(entry).__name__,) if shape is None else (tuple(shape), str(entry.dtype))

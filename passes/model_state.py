@@ -89,7 +89,19 @@ class ModelState:
         if mode != "preserve":
             for root in self._roots:
                 # `train` may be overridden (frozen normalisation), and what it does then is part of the model.
-                root.train(mode == "train")
+                try:
+                    root.train(mode == "train")
+                except NotImplementedError as error:
+                    self._keeps_its_mode(root, mode, error)
+
+    def _keeps_its_mode(self, root: torch.nn.Module, mode: Mode, error: NotImplementedError) -> None:
+        """Accept that a module made of an exported program has its mode in its graph, unless training is asked for."""
+        if mode == "train":
+            raise UsageError(
+                f"the model cannot be put into training mode: {error}",
+                where=type(root).__name__,
+                hint="training=TrainingMode.PRESERVE exports it as it is",
+            ) from error
 
     def rewrites_weights(self) -> bool:
         """Whether a module has a `train` of its own, which may change weights in place (merged adapters do)."""

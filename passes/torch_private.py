@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 SYMBOLS: tuple[tuple[str, str], ...] = (
+    ("torch", "_C.DisableTorchFunction"),
     ("torch", "_disable_functionalization"),
     ("torch", "_enable_functionalization"),
     ("torch", "_from_functional_tensor"),
@@ -208,6 +209,13 @@ def beneath_modes() -> Any:
 def outside_of_modes() -> Any:
     """Return a context in which no dispatch mode is active, such as the one of somebody's fake tensors."""
     return find("torch.utils._python_dispatch", "_disable_current_modes")()
+
+
+@contextlib.contextmanager
+def unseen() -> Iterator[None]:
+    """Let neither a dispatch mode nor a torch-function mode see what runs while the context is open."""
+    with torch._C.DisableTorchFunction(), beneath_modes():
+        yield
 
 
 @contextlib.contextmanager
@@ -414,6 +422,34 @@ def only_overload(operator: Any) -> Any:
         return operator
     names = operator.overloads()
     return getattr(operator, names[0]) if len(names) == 1 else None
+
+
+def operator_name(operator: Any) -> str:
+    """Return an operator's name with its namespace and without an overload: ``aten::add``."""
+    if isinstance(operator, torch._ops.OpOverload):
+        return str(operator._schema.name)
+    return str(operator._qualified_op_name)
+
+
+def class_name(value: Any) -> str:
+    """Return the name of the class that an object of a custom class of TorchScript has, "" for any other object."""
+    return str(value._type().name()) if isinstance(value, torch._C.ScriptObject) else ""
+
+
+def is_of_custom_class(handle: Any) -> bool:
+    """Whether a TorchScript object is of a class that C++ defines, such as packed parameters."""
+    return script_type_name(handle).startswith("__torch__.torch.classes.")
+
+
+def quantized_decomposed() -> Any:
+    """Return the namespace of the operators that quantize to ordinary integers; loading them registers them."""
+    importlib.import_module("torch.ao.quantization.fx._decomposed")
+    return torch.ops.quantized_decomposed
+
+
+def observed_fake_quantization() -> Any:
+    """Return the operator that quantizes by the range that it sees."""
+    return torch.ops.aten._fused_moving_avg_obs_fq_helper_functional.default
 
 
 def is_composite(overload: Any) -> bool:

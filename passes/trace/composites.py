@@ -15,6 +15,8 @@ from typing import Any
 
 from lading.passes import torch_private
 from lading.passes.trace.custom_operators import kept
+from lading.passes.trace.quantized.calls import MAKERS
+from lading.passes.trace.quantized.tensors import QuantizedTensor
 from lading.passes.trace.recorder import Recorder
 from torch.overrides import TorchFunctionMode
 
@@ -53,6 +55,7 @@ class Composites(TorchFunctionMode):
         from lading.passes.trace.rules import RULES
 
         self._recorder = recorder
+        recorder.quantization.mode = self
         self._rules = RULES
         self._below: dict[int, _Below] = {}
         self._opened: dict[FunctionType, FunctionType] = {}
@@ -63,6 +66,8 @@ class Composites(TorchFunctionMode):
     ) -> Any:
         """Write a kept composite down, or run the function with this mode still on inside it."""
         kwargs = kwargs or {}
+        if self._is_quantized(func, types):
+            return self._recorder.quantization.call(func, args, kwargs)
         rule = self._rules.get(func)
         if rule is not None and not torch_private.takes_composites_apart():
             result = rule(self._recorder, *args, **kwargs)
@@ -75,6 +80,11 @@ class Composites(TorchFunctionMode):
         if type(func) is FunctionType and func not in self._running:
             return self._run_open(func, args, kwargs)
         return func(*args, **kwargs)
+
+    def _is_quantized(self, func: Any, types: Any) -> bool:
+        if func in MAKERS or QuantizedTensor in types:
+            return True
+        return torch_private.is_operator(func) and torch_private.operator_name(func).startswith("quantized::")
 
     def _run_open(self, func: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function of torch's Python library so that the composites that it calls are seen too.

@@ -115,6 +115,8 @@ class Run:
     def _stand_in(self, slot: Slot) -> torch.Tensor:
         """Return what takes a tensor's place in the model: one fake tensor however often the tensor is tied."""
         tensor = slot.tensor
+        if tensor.is_quantized:
+            return tensor
         known = self._stand_ins.get(id(tensor))
         if known is not None:
             name = self._name_of[id(tensor)]
@@ -138,6 +140,12 @@ class Run:
         return [wrapped for slot, wrapped, _ in self._written if slot.kind != "parameter"]
 
     def _input(self, item: Any) -> torch.Tensor:
+        if item.tensor.is_quantized:
+            raise UsageError(
+                f"the input is a tensor of {item.tensor.dtype}, which no graph has",
+                where=item.name,
+                hint="let the model take floats and quantize them",
+            )
         if item.axes:
             shape = [
                 self.axes.axis(item.axes[axis], self._size(item.axes[axis], size)) if axis in item.axes else size

@@ -18,6 +18,7 @@ from lading.passes.torch_private import (
 )
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Baked
+from lading.passes.trace.quantized import Quantization
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
 from lading.passes.trace.storage import RESIZES, STRIDED, resized_by_strides, strided_call
@@ -166,6 +167,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.places = places
         self.nodes: list[ir.Node] = []
         self.baked: list[Baked] = []
+        self.quantization = Quantization(self)
         self.shadow: Shadow | None = None
         self._members: dict[int, dict[int, Any]] = {}
         self.graph_inputs: list[ir.Value] = []

@@ -82,6 +82,8 @@ def choose_qparams_per_token_asymmetric(op: Emitter, x: ir.Value, *, dtype: torc
 # ---- the rule of the kernels (aten/src/ATen/native/quantized/cpu/QuantUtils.h, ChooseQuantizationParams) -------------
 
 _SMALLEST_SCALE = 6.1e-5
+# One over a smaller scale is no float any more.
+_USELESS_SCALE = 1 / float(np.finfo(np.float32).max)
 
 
 def chosen_by_kernels(
@@ -89,50 +91,33 @@ def chosen_by_kernels(
 ) -> tuple[ir.Value, ir.Value]:
     """Return scale (float32) and zero point (int64) for a range, as PyTorch's kernels choose them.
 
+    A scale below the smallest is raised; the kernels then widen the range in proportion, which leaves the zero point
+    where it was.
+
     Args:
         op: the emitter.
         least: the least number of what is quantized, or one for each channel.
         most: the largest.
         low: the least quantized number.
         high: the largest.
-        symmetric: whether a range with zero in it gets the middle as zero point.
+        symmetric: whether a range with zero within it gets the middle as zero point.
     """
     zero = op.const(0, _DOUBLE)
     least, most = op.cast(least, _DOUBLE), op.cast(most, _DOUBLE)
-    if symmetric:
-        half_below, half_above = -((high - low) // 2 + 1), (high - low) // 2
-        both = op.And(op.Less(least, zero), op.Greater(most, zero))
-        reach = op.Max(op.Abs(op.Div(least, float(half_below))), op.Abs(op.Div(most, float(half_above))))
-        least = op.Where(both, op.Mul(reach, float(half_below)), least)
-        most = op.Where(both, op.Mul(reach, float(half_above)), most)
-    least, most = op.Min(least, zero), op.Max(most, zero)
-    scale = op.Div(op.Sub(most, least), float(high - low))
-    single = op.cast(scale, ir.DataType.FLOAT)
-    useless = op.Or(op.Equal(single, 0.0), op.IsInf(op.Reciprocal(single)))
-    scale = op.Where(useless, op.const(0.1, _DOUBLE), scale)
-    # A scale that is too small is raised, and the range with it.
-    small = op.Less(scale, op.const(_SMALLEST_SCALE, _DOUBLE))
-    raised = op.Div(op.const(_SMALLEST_SCALE, _DOUBLE), scale)
-    whole = op.const(_SMALLEST_SCALE * (high - low), _DOUBLE)
-    raised_least = op.Where(op.Equal(most, zero), op.Neg(whole), op.Mul(least, raised))
-    raised_most = op.Where(op.Equal(least, zero), whole, op.Mul(most, raised))
-    raised_least = op.Where(op.Equal(least, zero), least, raised_least)
-    raised_most = op.Where(op.And(op.Equal(most, zero), op.Not(op.Equal(least, zero))), most, raised_most)
-    least, most = op.Where(small, raised_least, least), op.Where(small, raised_most, most)
-    scale = op.Where(small, op.const(_SMALLEST_SCALE, _DOUBLE), scale)
-    from_least, from_most = op.Div(least, scale), op.Div(most, scale)
-    # The end at which less is lost decides.
-    lost_low = op.Sub(op.const(float(abs(low)), _DOUBLE), op.Abs(from_least))
-    lost_high = op.Sub(op.const(float(abs(high)), _DOUBLE), op.Abs(from_most))
-    by_low, by_high = (
-        op.Sub(op.const(float(low), _DOUBLE), from_least),
-        op.Sub(op.const(float(high), _DOUBLE), from_most),
-    )
-    point = op.Where(op.Less(lost_low, lost_high), by_low, by_high)
+    from_zero, to_zero = op.Min(least, zero), op.Max(most, zero)
+    scale = op.Div(op.Sub(to_zero, from_zero), float(high - low))
+    both: ir.Value | None = None
     if symmetric:
         both = op.And(op.Less(least, zero), op.Greater(most, zero))
+        half = (high - low) // 2
+        reach = op.Max(op.Div(least, float(-half - 1)), op.Div(most, float(half)))
+        scale = op.Where(both, op.Mul(reach, (2 * half + 1) / (high - low)), scale)
+    scale = op.Where(op.Less(scale, _USELESS_SCALE), op.const(0.1, _DOUBLE), scale)
+    point = op.Sub(op.const(float(low), _DOUBLE), op.Div(from_zero, scale))
+    if both is not None:
         point = op.Where(both, op.const((low + high) / 2, _DOUBLE), point)
-    point = op.Round(clipped(op, point, low, high))
+    point = clipped(op, op.Round(point), low, high)
+    scale = op.Max(scale, op.const(_SMALLEST_SCALE, _DOUBLE))
     return op.cast(scale, ir.DataType.FLOAT), op.cast(point, ir.DataType.INT64)
 
 
@@ -155,6 +140,15 @@ def _seen_range(op: Emitter, x: ir.Value, axis: int | None) -> tuple[ir.Value, i
         return op.ReduceMin(x, keepdims=0), op.ReduceMax(x, keepdims=0)
     others = op.i64([other for other in range(op.rank(x)) if other != axis % op.rank(x)])
     return op.ReduceMin(x, others, keepdims=0), op.ReduceMax(x, others, keepdims=0)
+
+
+def _moved(op: Emitter, running: ir.Value, now: ir.Value, share: float) -> ir.Value:
+    """Move what has been seen by a share towards what is seen now; what has seen nothing is infinite."""
+    constant = constant_of(running)
+    if constant is not None and np.isinf(constant).all():
+        return op.Reshape(now, op.i64(op.sizes(running))) if op.rank(now) != op.rank(running) else now
+    moved = op.Add(running, op.Mul(op.Sub(now, running), op.const_like(share, running)))
+    return op.Where(op.IsInf(running), now, moved)
 
 
 @lowers("aten::_fused_moving_avg_obs_fq_helper_functional", "aten::_fused_moving_avg_obs_fq_helper")
@@ -187,8 +181,7 @@ def observed_fake_quantization(
             raise op.cannot("an observer that has not seen anything yet has no range for each channel")
         seen = _seen_range(op, x, axis)
         for index, (running, now) in enumerate(zip(ranges, seen, strict=True)):
-            moved = op.Add(running, op.Mul(op.Sub(now, running), op.const_like(averaging_const, running)))
-            first = op.Where(op.IsInf(running), now, moved)
+            first = _moved(op, running, now, averaging_const)
             ranges[index] = _either(op, observes, lambda value=first: value, running)
     factor, point = scale, zero_point
     if quantizes is not False:

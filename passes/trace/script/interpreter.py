@@ -337,7 +337,8 @@ class Interpreter:
             return self.stand_in(path, value) if path else self.recorder.literal(value)
         if torch_private.is_script_object(value):
             handle = getattr(value, "_c", value)
-            return self._module(path, handle)
+            # Packed parameters and the like are handed on to operators as they are.
+            return handle if torch_private.is_of_custom_class(handle) else self._module(path, handle)
         if isinstance(value, (list, tuple)):
             members = [self.held(member, f"{path}.{index}") for index, member in enumerate(value)]
             return List(members) if isinstance(value, list) else tuple(members)

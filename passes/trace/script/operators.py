@@ -96,6 +96,13 @@ def run_named(
         raise interpreter.cannot(f"lading knows no meaning of the TorchScript operator {domain}::{name}") from None
     overload, given = _arguments(interpreter, overload, args)
     _check_memory(interpreter, overload, given)
+    quantization = interpreter.recorder.quantization
+    if quantization.concerns(overload, given):
+
+        def on_numbers(*numbers: Any) -> Any:
+            return run_named(interpreter, name, overload_name, numbers, domain)
+
+        return _from_torch(quantization.call(overload, tuple(given), {}, on_numbers))
     if domain == "aten":
         result = _kept(interpreter, name, overload_name, given)
         if result is not NOT_KEPT:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lading.passes.trace.quantized.tensors import QuantizedTensor
 from lading.passes.trace.script import lists
 from lading.passes.trace.script.numbers import (
     as_tensor,
@@ -177,7 +178,7 @@ def _list_or_tensor(name: str) -> None:
     def run(interpreter: Interpreter, step: Step, subject: Any, *arguments: Any) -> Any:
         from lading.passes.trace.script.operators import run_operator
 
-        if isinstance(subject, torch.Tensor):
+        if isinstance(subject, (torch.Tensor, QuantizedTensor)):
             return run_operator(interpreter, step, subject, *arguments)
         return on_lists(interpreter, step, subject, *arguments)
 

@@ -433,7 +433,10 @@ def operator_name(operator: Any) -> str:
 
 def class_name(value: Any) -> str:
     """Return the name of the class that an object of a custom class of TorchScript has, "" for any other object."""
-    return str(value._type().name()) if isinstance(value, torch._C.ScriptObject) else ""
+    if not isinstance(value, torch._C.ScriptObject):
+        return ""
+    kind: Any = value._type()
+    return str(kind.name())
 
 
 def is_of_custom_class(handle: Any) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import torch
 from lading.passes import torch_private
 from lading.passes.trace.custom_operators import kept
 from lading.passes.trace.quantized.calls import MAKERS
@@ -66,7 +67,7 @@ class Composites(TorchFunctionMode):
     ) -> Any:
         """Write a kept composite down, or run the function with this mode still on inside it."""
         kwargs = kwargs or {}
-        if self._is_quantized(func, types):
+        if self._is_quantized(func, types, args):
             return self._recorder.quantization.call(func, args, kwargs)
         rule = self._rules.get(func)
         if rule is not None and not torch_private.takes_composites_apart():
@@ -81,9 +82,12 @@ class Composites(TorchFunctionMode):
             return self._run_open(func, args, kwargs)
         return func(*args, **kwargs)
 
-    def _is_quantized(self, func: Any, types: Any) -> bool:
+    def _is_quantized(self, func: Any, types: Any, args: tuple[Any, ...]) -> bool:
         if func in MAKERS or QuantizedTensor in types:
             return True
+        # What the model holds outside of packed parameters; it answers for its own attributes.
+        if any(type(item) is torch.Tensor and item.is_quantized for item in args):
+            return getattr(func, "__name__", "") != "__get__"
         return torch_private.is_operator(func) and torch_private.operator_name(func).startswith("quantized::")
 
     def _run_open(self, func: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -76,6 +76,12 @@ def same(op: Emitter, x: ir.Value) -> ir.Value:
     return x
 
 
+@lowers("aten::dequantize.self")
+def dequantize(op: Emitter, x: ir.Value) -> ir.Value:
+    """Of a tensor that is not quantized, the numbers as float32."""
+    return op.cast(x, ir.DataType.FLOAT)
+
+
 @lowers("aten::copy", "prims::copy_to")
 def copy(op: Emitter, x: ir.Value, source: ir.Value, *, non_blocking: bool = False) -> ir.Value:
     """Overwrite ``x`` with ``source``: its numbers, at the dtype and shape of ``x``."""

@@ -194,8 +194,8 @@ class Quantization:
         dtype = like.dtype if isinstance(like, QuantizedTensor) else torch.quint8
         return self.quantized(values, Grid(dtype, self.number(scale), self.number(zero_point)))
 
-    def on_the_fly(self, values: torch.Tensor, reduce_range: bool) -> torch.Tensor:
-        """Quantize by the range that a tensor turns out to have, and dequantize again.
+    def on_the_fly(self, values: torch.Tensor, reduce_range: bool) -> tuple[torch.Tensor, Grid]:
+        """Quantize by the range that a tensor turns out to have: the numbers that the integers mean, and their grid.
 
         An observer that has seen nothing takes the range of the first tensor, by the rule of PyTorch's dynamic kernels.
         """
@@ -205,8 +205,8 @@ class Quantization:
             parameters = (on, on.clone(), unseen, -unseen, scale, zero_point)
         high = 127 if reduce_range else 255
         observed = torch_private.observed_fake_quantization()
-        result: torch.Tensor = observed(values, *parameters, 1.0, 0, high, -1, False, False)[0]
-        return result
+        numbers, _, _, _, scale, zero_point = observed(values, *parameters, 1.0, 0, high, -1, False, False)
+        return numbers, Grid(torch.quint8, scale.reshape(()), zero_point.reshape(()))
 
     # ---- weights -----------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,19 @@ def _convolved(q: Quantization, x: torch.Tensor, packed: Any, axes: int, transpo
     return _TRANSPOSED[axes](x, found.weight, found.bias, stride, padding, extra, found.groups, dilation)
 
 
+def _convolved_on_the_fly(
+    q: Quantization, x: torch.Tensor, packed: Any, axes: int, transposed: bool, reduce_range: bool
+) -> torch.Tensor:
+    """Convolve what is quantized by its own range.
+
+    PyTorch (aten/src/ATen/native/quantized/cpu/qconv_dynamic.cpp) puts the result on the grid of the input, whose ends
+    cut it off.
+    """
+    numbers, grid = q.on_the_fly(x, reduce_range)
+    result: torch.Tensor = q.quantized(_convolved(q, numbers, packed, axes, transposed), grid).values
+    return result
+
+
 def _register_convolutions(axes: int) -> None:
     @_operator(f"conv{axes}d")
     def convolution(q: Quantization, x: Any, packed: Any, *numbers: Any) -> Any:
@@ -64,11 +77,11 @@ def _register_convolutions(axes: int) -> None:
 
     @_operator(f"conv{axes}d_dynamic")
     def dynamic(q: Quantization, x: torch.Tensor, packed: Any, reduce_range: bool = False) -> torch.Tensor:
-        return _convolved(q, q.on_the_fly(x, reduce_range), packed, axes, False)
+        return _convolved_on_the_fly(q, x, packed, axes, False, reduce_range)
 
     @_operator(f"conv_transpose{axes}d_dynamic")
     def dynamic_transposed(q: Quantization, x: torch.Tensor, packed: Any, reduce_range: bool = False) -> torch.Tensor:
-        return _convolved(q, q.on_the_fly(x, reduce_range), packed, axes, True)
+        return _convolved_on_the_fly(q, x, packed, axes, True, reduce_range)
 
 
 for _axes in (1, 2, 3):
@@ -97,7 +110,7 @@ def _register_linear(name: str, after: Callable[[torch.Tensor], torch.Tensor]) -
 
     @_operator(f"linear{name}_dynamic")
     def dynamic(q: Quantization, x: torch.Tensor, packed: Any, reduce_range: bool = False) -> torch.Tensor:
-        return after(_linear(q, q.on_the_fly(x, reduce_range), packed))
+        return after(_linear(q, q.on_the_fly(x, reduce_range)[0], packed))
 
     @_operator(f"linear{name}_dynamic_fp16")
     def halves(q: Quantization, x: torch.Tensor, packed: Any) -> torch.Tensor:
@@ -351,7 +364,7 @@ def _rows(q: Quantization, packed: Any, indices: torch.Tensor | None) -> torch.T
     found = q.weight(packed)
     assert found.ints is not None
     assert found.grid is not None
-    parts = (found.ints, found.grid.scale, found.grid.zero_point)
+    parts: tuple[Any, ...] = (found.ints, found.grid.scale, found.grid.zero_point)
     if indices is not None:
         parts = tuple(torch.index_select(part, 0, indices.reshape(-1)) for part in parts)
     ints, scales, offsets = parts
@@ -393,7 +406,7 @@ def _embedding_bag(
 
 
 def _gates(q: Quantization, x: Any, h: Any, w_ih: Any, w_hh: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    return _linear(q, q.on_the_fly(x, True), w_ih), _linear(q, q.on_the_fly(h, True), w_hh)
+    return _linear(q, q.on_the_fly(x, True)[0], w_ih), _linear(q, q.on_the_fly(h, True)[0], w_hh)
 
 
 @_operator("quantized_lstm_cell_dynamic")

@@ -20,6 +20,8 @@ CALLS = [
     call(A._to_copy.default, torch.tensor([math.nan, -2.5, math.inf]), dtype=torch.bool, free=False),
     call(A._to_copy.default, -X, dtype=torch.int64),
     call(A.to.dtype, X, torch.float64),
+    call(A.dequantize.self, X.double()),
+    call(A.dequantize.self, N),
     call(A.type_as.default, X, N),
     call(A.copy.default, torch.zeros(2, 3), torch.tensor([1, 2, 3])),
 ]

@@ -71,7 +71,8 @@ BACK2 = Q.conv_transpose2d_prepack(_weight(4, 6, 3, 3, by_channel=False), BIAS, 
 BACK3 = Q.conv_transpose3d_prepack(
     _weight(4, 6, 2, 2, 2, by_channel=False), BIAS, [2, 1, 1], [0, 0, 0], [0, 0, 0], [1, 1, 1], 1
 )
-LINEAR = Q.linear_prepack(_weight(6, 8), BIAS)
+WEIGHT = _weight(6, 8)
+LINEAR = Q.linear_prepack(WEIGHT, BIAS)
 LINEAR_BY_TENSOR = Q.linear_prepack(_weight(6, 8, by_channel=False), None)
 HALVES = Q.linear_prepack_fp16(tensor(6, 8), BIAS)
 SLOPE = torch.quantize_per_tensor(torch.tensor([0.25]), 0.01, 0, torch.quint8)
@@ -164,10 +165,8 @@ WHOLE: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "linear_dynamic": (lambda x: Q.linear_dynamic(x, LINEAR), (ROWS,)),
     "linear_dynamic-reduced": (lambda x: Q.linear_dynamic(x, LINEAR, reduce_range=True), (ROWS,)),
     "linear_relu_dynamic": (lambda x: Q.linear_relu_dynamic(x, LINEAR, reduce_range=True), (ROWS,)),
-    "conv2d_dynamic": (lambda x: Q.conv2d_dynamic(x, CONV2), (IMAGE,)),
-    "conv1d_dynamic": (lambda x: Q.conv1d_dynamic(x, CONV1), (LINE,)),
     "linear_dynamic_fp16": (lambda x: Q.linear_dynamic_fp16(x, HALVES), (ROWS,)),
-    "packed-while-it-runs": (lambda x: Q.linear_dynamic(x, Q.linear_prepack(_weight(6, 8), BIAS)), (ROWS,)),
+    "packed-while-it-runs": (lambda x: Q.linear_dynamic(x, Q.linear_prepack(WEIGHT, BIAS)), (ROWS,)),
     "a-quantized-constant": (lambda x: x + SLOPE.dequantize(), (ROWS,)),
 }
 
@@ -178,6 +177,22 @@ def test_quantization_on_the_fly_agrees(name: str) -> None:
     exported = lading.export(Call(function, False), inputs, None, opset_version=13)
     others = tuple(item.flip(0) * 1.7 for item in inputs)
     torch.testing.assert_close(torch.as_tensor(exported(*others)[0]), function(*others), rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize(
+    ("convolve", "packed", "x"), [(Q.conv1d_dynamic, CONV1, LINE), (Q.conv2d_dynamic, CONV2, IMAGE)], ids=["1d", "2d"]
+)
+def test_convolutions_quantized_on_the_fly_give_numbers_on_the_grid_of_the_input(
+    convolve: Any, packed: Any, x: torch.Tensor, reduced: bool
+) -> None:
+    exported = lading.export(Call(lambda x: convolve(x, packed, reduced), False), (x,), None, opset_version=13)
+    other = x.flip(0) * 1.7
+    step = float(other.max() - other.min()) / (127 if reduced else 255)
+    wrong = (torch.as_tensor(exported(other)[0]) - convolve(other, packed, reduced)).abs()
+    assert wrong.max() <= 1.01 * step
+    # A number halfway between two of the grid may be rounded either way.
+    assert (wrong > step / 2).float().mean() <= 0.05
 
 
 def test_what_is_not_known_is_refused_with_the_line() -> None:

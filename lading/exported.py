@@ -188,13 +188,25 @@ class Exported:
         Raises:
             UsageError: onnxruntime is not installed, or the inputs do not fit.
         """
-        feeds = dict(zip(self.input_names, _flat(args), strict=False))
+        names, flat = self.input_names, _flat(args)
+        if len(flat) > len(names):
+            taken = f"the file takes {len(names)}: {', '.join(names)}" if names else "the file takes none"
+            raise UsageError(
+                f"{len(flat)} values were given by position, and {taken}",
+                hint="arguments that are no tensors are baked in, and are not given again",
+            )
+        feeds = dict(zip(names, flat, strict=False))
+        twice = [name for name in feeds if name in kwargs]
+        if twice:
+            raise UsageError(
+                f"the input '{twice[0]}' is given twice, by position and by name", hint="leave one of them out"
+            )
         feeds.update(kwargs)
-        missing = [name for name in self.input_names if name not in feeds]
-        unknown = [name for name in feeds if name not in self.input_names]
+        missing = [name for name in names if name not in feeds]
+        unknown = [name for name in feeds if name not in names]
         if missing or unknown:
             raise UsageError(
-                f"the model takes {', '.join(self.input_names) or 'no inputs'}",
+                f"the model takes {', '.join(names) or 'no inputs'}",
                 where=f"missing: {missing}; unknown: {unknown}",
             )
         session = self._runtime_session()

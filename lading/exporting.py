@@ -42,7 +42,7 @@ _one_at_a_time = threading.RLock()
 def export(
     model: Any,
     args: Any = (),
-    f: str | os.PathLike[str] | BinaryIO | None = None,
+    f: str | bytes | os.PathLike[Any] | BinaryIO | None = None,
     export_params: bool | None = None,
     verbose: bool | None = None,
     training: Any = None,
@@ -82,7 +82,8 @@ def export(
             ``.pt2`` file with such a program. A program comes with example arguments of its own.
         args: the example arguments: a tensor, a tuple, or a tuple whose last element is a dict of keyword arguments
             (a trailing ``{}`` says that a dict before it is positional). Containers may be nested.
-        f: where the file goes: a path, a writable binary file object, or ``None`` to write nothing.
+        f: where the file goes: a path (text, bytes or ``PathLike``), a writable binary file object, or ``None`` to
+            write nothing.
         export_params: whether weights are stored in the file; otherwise they become inputs.
         verbose: whether the passes are told on stderr as they run, and nodes get doc strings and full origins.
         training: ``TrainingMode`` or "eval", "preserve" (each module as it is), "train".

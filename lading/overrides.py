@@ -6,8 +6,7 @@ docs/from-torch-onnx.md is the table of this module for readers.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
@@ -174,16 +173,16 @@ def overrides_of(
     if operator_export_type is not None or aten:
         found |= _export_type(recipe, operator_export_type, bool(aten))
     if opset_version is not None:
-        found["target.opset"] = _whole(opset_version)
+        found["target.opset"] = _plain(opset_version)
     if do_constant_folding is not None:
         found |= _folding(recipe, do_constant_folding, export_params)
     for key, value in (
         ("normalize-arguments.example_outputs", example_outputs),
         ("normalize-arguments.dynamic_axes", dynamic_axes),
         ("normalize-arguments.dynamic_shapes", dynamic_shapes),
-        ("normalize-arguments.examples", None if examples is None else tuple(examples)),
+        ("normalize-arguments.examples", _calls(examples)),
         ("initializers.keep_as_inputs", keep_initializers_as_inputs),
-        ("target.custom_opsets", None if custom_opsets is None else {k: _whole(v) for k, v in custom_opsets.items()}),
+        ("target.custom_opsets", _versions(custom_opsets)),
         ("attach-weights.checkpoint", weights),
         ("verify.enabled", _flag("verify", verify)),
     ):
@@ -203,11 +202,9 @@ def _flag(argument: str, value: Any) -> bool | None:
     """
     if value is None:
         return None
-    number = _whole(value)
-    if type(number) is bool or number in (0, 1):
-        return bool(number)
-    if type(value).__name__ in ("bool", "bool_"):  # NumPy's
-        return bool(value)
+    plain = _plain(value)
+    if isinstance(plain, int) and plain in (0, 1):
+        return bool(plain)
     raise UsageError(
         f"{argument}={value!r} is neither True nor False",
         where=f"lading.export({argument}=...)",
@@ -215,11 +212,9 @@ def _flag(argument: str, value: Any) -> bool | None:
     )
 
 
-def _whole(value: Any) -> Any:
-    """Return what counts as an integer (NumPy's have their own type) as one of Python's, anything else as it is."""
-    if isinstance(value, (bool, str)) or not hasattr(value, "__index__"):
-        return value
-    return operator.index(value)
+def _plain(value: Any) -> Any:
+    """Return a scalar of NumPy's or PyTorch's as the number of Python's that it is, anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
@@ -242,7 +237,31 @@ def _word(value: Any, words: Mapping[str, str], argument: str) -> str:
 def _names(names: Any, argument: str) -> tuple[str, ...]:
     if isinstance(names, str):
         raise UsageError(f"{argument} is the string {names!r}, not a list of names", hint=f"{argument}=[{names!r}]")
+    if not isinstance(names, Iterable):
+        raise UsageError(f"{argument}={names!r} is not a list of names", hint=f"{argument}=['a', 'b']")
     return tuple(names)
+
+
+def _versions(custom_opsets: Any) -> dict[str, Any] | None:
+    if custom_opsets is None:
+        return None
+    if not isinstance(custom_opsets, Mapping):
+        raise UsageError(
+            f"custom_opsets={custom_opsets!r} does not say which domain has which version",
+            hint="custom_opsets={'my.domain': 1}",
+        )
+    return {domain: _plain(version) for domain, version in custom_opsets.items()}
+
+
+def _calls(examples: Any) -> tuple[Any, ...] | None:
+    if examples is None:
+        return None
+    if not isinstance(examples, (list, tuple)):
+        raise UsageError(
+            f"examples is a {type(examples).__name__}, not a list of example calls",
+            hint="examples=[args_1, args_2], each in a form that args takes",
+        )
+    return tuple(examples)
 
 
 def _has_step(recipe: Recipe, step: str) -> bool:

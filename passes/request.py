@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, BinaryIO
+from typing import Any
 
 import attrs
+
+
+def _target(file: Any) -> Any:
+    """Return a path in bytes as text; anything else is as it was."""
+    path = os.fspath(file) if isinstance(file, PathLike) else file
+    return os.fsdecode(path) if isinstance(path, bytes) else file
 
 
 @attrs.frozen
@@ -27,7 +34,8 @@ class Request:
         model: a `torch.nn.Module` or any other callable.
         args: the example arguments in any form that the classic `torch.onnx.export` takes.
         kwargs: further keyword arguments of the call, or None.
-        file: a path, a writable binary file object, or None to keep the result in memory.
+        file: a path as text or as a `PathLike` (one in bytes becomes text), a writable binary file object, or None to
+            keep the result in memory.
         metadata: what the file is to say of its making (recipe, hash, versions), as metadata properties.
         reload: makes the model anew (a factory), for checks that want a second copy; None when there is none.
         remarks: what the caller asked for and does not get, where that does no harm.
@@ -36,7 +44,7 @@ class Request:
     model: Any
     args: Any = ()
     kwargs: Mapping[str, Any] | None = None
-    file: str | PathLike[str] | BinaryIO | None = None
+    file: Any = attrs.field(default=None, converter=_target)
     reload: Callable[[], Any] | None = None
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     remarks: Sequence[Remark] = ()

@@ -23,9 +23,11 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     Cheap enough to ask before an export starts; writing asks again.
 
     Raises:
-        UsageError: the path is a folder, or its folder is missing or cannot be written to.
+        UsageError: the path is a folder, or its folder is missing or cannot be written to, or the path is empty.
     """
     given = os.fspath(path)
+    if not given:
+        raise UsageError("the path of the file is empty", hint="name a file, like model.onnx")
     target = Path(os.path.realpath(given))
     folder = target.parent
     try:

@@ -139,6 +139,14 @@ def _split(args: Any, kwargs: Mapping[str, Any] | None, signature: inspect.Signa
 
     Source: the documentation of `torch.onnx.export` in PyTorch 1.8.
     """
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise UsageError(
+            f"kwargs is a {type(kwargs).__name__}, not the keyword arguments of a call",
+            where="kwargs",
+            hint="kwargs={'name': value}",
+        )
+    if args is None:
+        args = ()
     positional = args if isinstance(args, tuple) else (args,)
     keywords: dict[str, Any] = {}
     if isinstance(args, Mapping):
@@ -230,7 +238,7 @@ def _bind(model: Any, positional: tuple[Any, ...], keywords: dict[str, Any]) -> 
             f"the model's argument{'s' * (len(absent) > 1)} {', '.join(absent)} {'are' if len(absent) > 1 else 'is'} "
             f"missing: {len(positional)} given",
             where=where,
-            hint=f"pass args=({', '.join(slots)}), or the missing ones by name in kwargs",
+            hint=f"pass args=({', '.join(slots)}{',' * (len(slots) == 1)}), or the missing ones by name in kwargs",
         )
     # With keyword arguments, those left out take their default, or None: the rule of the classic exporter.
     return signature.bind(*positional, **{**dict.fromkeys(absent), **keywords})

@@ -18,7 +18,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import attrs
+import torch
 from lading.passes import torch_private
+
+_WHOLE = (torch.Tensor, torch.nn.Module)
+"""Never taken apart, whatever else the class of the user's is derived from."""
 
 Rebuild = Callable[[Sequence[Any]], Any]
 Children = tuple[list[str], list[Any], Rebuild]
@@ -56,7 +60,7 @@ def unused_name(name: str, taken: Container[str]) -> str:
 def children(value: Any) -> Children | None:
     """Take one level of a container apart: names, members and how to rebuild it; None for a leaf."""
     kind = type(value)
-    if kind in (int, float, bool, str, type(None)):
+    if kind in (int, float, bool, str, type(None)) or isinstance(value, _WHOLE):
         return None
     if kind is tuple or kind is list:
         return [str(index) for index in range(len(value))], list(value), kind
@@ -83,19 +87,18 @@ def children(value: Any) -> Children | None:
     if attrs.has(kind):
         names = [field.name for field in attrs.fields(kind) if hasattr(value, field.name)]
         return _members_by_name(value, names)
-    if type(value) is SimpleNamespace:
+    if isinstance(value, SimpleNamespace):
         return _members_by_name(value, list(vars(value)))
     return None
 
 
 def _with_items(value: Any, keys: tuple[Any, ...] | None, parts: Sequence[Any]) -> Any:
     """Return a copy of a mapping or a list of a class of the user's with other members."""
-    twin = copy.copy(value)
-    if keys is None:
-        twin[:] = parts
-    else:
-        for key, part in zip(keys, parts, strict=True):
-            twin[key] = part
+    # What it keeps its members in is copied, which a shallow copy may share with the original; the members are not.
+    members = value if keys is None else value.values()
+    twin = copy.deepcopy(value, {id(member): member for member in members})
+    for place, part in zip(range(len(parts)) if keys is None else keys, parts, strict=True):
+        twin[place] = part
     return twin
 
 

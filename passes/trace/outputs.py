@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import onnx_ir as ir
 import torch
 from lading.passes import torch_private
@@ -19,11 +18,14 @@ if TYPE_CHECKING:
 _NUMBERS = (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
-@attrs.frozen(eq=False)
 class GraphSequence:
-    """A result that is a list of tensors of which only the run knows the length: a sequence of the graph."""
+    """A result that is a list of tensors of which only the run knows the length: a sequence of the graph.
 
-    value: ir.Value
+    Not a class of attrs: `structure` takes those apart, and this is one output.
+    """
+
+    def __init__(self, value: ir.Value) -> None:
+        self.value = value
 
 
 def result_leaves(result: Any) -> tuple[list[tuple[str, Any]], dict[str, str]]:

@@ -81,6 +81,18 @@ def test_appending_is_stacking_by_the_loop() -> None:
     assert (1, 2) == (len(loop.inputs) - 2, len(loop.outputs))
 
 
+def _growing(x: Tensor, n: Tensor) -> list[Tensor]:
+    found: list[Tensor] = []
+    for length in range(int(n)):
+        found.append(x[: length + 1])
+    return found
+
+
+def test_a_list_that_grows_to_members_of_several_shapes_is_one_output() -> None:
+    model, _ = captured(_growing, torch.ones(4), torch.tensor(3))
+    assert [True] == [isinstance(value.type, ir.SequenceType) for value in model.graph.outputs]
+
+
 def test_what_a_loop_stacks_is_as_long_as_the_loop() -> None:
     model, _ = captured(_rows, torch.ones(3, 2), axes={"x": {0: "n"}})
     assert ["n", "2"] == [str(dim) for dim in model.graph.outputs[0].shape or ()]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from .passes import BUILTIN
 from .passes.request import Request
 from .pipeline.errors import UsageError, VerificationFailed
@@ -42,7 +44,8 @@ def verify_file(
         model: the model that it was exported from.
         args: the example arguments, in any form that :func:`lading.export` takes.
         kwargs: further keyword arguments of the call.
-        input_names: names of the file's inputs, in order; by default as the file has them.
+        input_names: names of the tensors of the call, in order; by default as the file has them, or as the call names
+            them where the file was exported without some of them.
         recipe: the recipe whose steps normalize-arguments, attach-weights and verify are used.
         weights: the checkpoint that has the values of the model's weights, as for :func:`lading.export`.
         settings: overrides as text: ``"verify.rtol=1e-3"``.
@@ -70,6 +73,9 @@ def verify_file(
     steps = {step.declaration.name: step.made for step in resolved.steps()}
     work = Work(target=target_of(resolved), request=Request(model=model, args=args, kwargs=kwargs, reload=reload))
     steps["normalize-arguments"].run(work, Note())
+    if not input_names:
+        given = attrs.evolve(steps["normalize-arguments"], input_names=())
+        _name_by_call(work, given, names)
     if weights is not None:
         steps["attach-weights"].run(work, Note())
     from .passes.serialize import Written
@@ -83,6 +89,27 @@ def verify_file(
             raise
     verification: Verification = work.need(Fact.VERIFIED)
     return verification
+
+
+def _name_by_call(work: Work, normalize: Any, names: Sequence[str]) -> None:
+    """Name the tensors of the call by its structure where the file has some of those names and not others.
+
+    Raises:
+        UsageError: the file has other names, and fewer than the call has tensors.
+    """
+    by_position = work.need(Fact.ARGUMENTS)
+    state = getattr(by_position.model, "state_dict", None)
+    weights = set(state() if callable(state) else state or ())
+    inputs = [name for name in names if name not in weights]
+    if len(inputs) >= len(by_position.inputs):
+        return
+    normalize.run(work, Note())
+    own = [item.name for item in work.need(Fact.ARGUMENTS).inputs]
+    if not set(inputs) <= set(own):
+        raise UsageError(
+            f"the file takes {', '.join(inputs) or 'no tensors'}, and the call has {len(own)}: {', '.join(own)}",
+            hint="give input_names, one for each tensor of the call, as the file was exported with",
+        )
 
 
 def _input_names(file: Path) -> tuple[str, ...]:

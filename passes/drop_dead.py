@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..pipeline.declare import a_pass
+from ..pipeline.declare import a_pass, option
 from ..pipeline.facts import Fact
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ class DropDead:
 
     Optional outputs that nobody reads go too, with one exception: the outputs of BatchNormalization say before opset 14
     whether it trains, so they stay. Inputs that a function does not read, or gets twice, go on both sides, and so do
-    outputs that are read after none of its calls. Graph inputs always stay: they are the user's, used or not.
+    outputs that are read after none of its calls.
+
+    Graph inputs stay, used or not: they are the user's, who feeds them by name and position. With `unused_inputs` those
+    that nothing reads go, weights that are listed as inputs too, and each is on record. An input of which only the size
+    was read is unused where that size is a constant.
 
     Declines when: never; what is used is not dead.
 
@@ -46,7 +50,28 @@ class DropDead:
         {
             y = Add(x, bias)
         }
+
+    Before (unused_inputs = true)::
+
+        <ir_version: 8, opset_import: ["" : 17]>
+        main (float[N] x, float[N] mask) => (float[N] y)
+        {
+            dead = Exp(mask)
+            y = Abs(x)
+        }
+
+    After::
+
+        <ir_version: 8, opset_import: ["" : 17]>
+        main (float[N] x) => (float[N] y)
+        {
+            y = Abs(x)
+        }
     """
+
+    unused_inputs: bool = option(
+        False, help="Remove inputs of the model that nothing reads; their names are on record."
+    )
 
     def run(self, work: Work, note: Note) -> None:
         """Sweep each graph once, from its end."""
@@ -62,6 +87,8 @@ class DropDead:
         drop_dead_borders(model, note)
         for graph in (model.graph, *bodies):
             sweep.initializers(graph)
+        if self.unused_inputs:
+            sweep.inputs(model.graph)
 
 
 class _Sweep:
@@ -92,6 +119,12 @@ class _Sweep:
                 if not value.uses() and not value.is_graph_output() and not value.is_graph_input():
                     del each.initializers[name]
                     self._note.count("removed initializer")
+
+    def inputs(self, graph: ir.Graph) -> None:
+        for value in [value for value in graph.inputs if not value.uses() and not value.is_graph_output()]:
+            graph.inputs.remove(value)
+            graph.initializers.pop(value.name or "", None)
+            self._note.decided("input removed", "nothing reads it", input=value.name)
 
     def functions(self, model: ir.Model) -> None:
         from lading.passes.tidying.graph_edits import with_subgraphs

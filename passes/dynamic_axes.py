@@ -137,6 +137,9 @@ class DynamicAxes:
         fixed: list[FixedAxis] = []
         for argument in asked:
             value = values.get(argument.name)
+            if value is None and argument.axes:
+                shown = {str(axis): name for axis, name in argument.axes.items()}
+                note.decided("axes of no input", "the input was removed", input=argument.name, axes=shown)
             if value is None or value.shape is None:
                 continue
             for axis, name in sorted(argument.axes.items()):

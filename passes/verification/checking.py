@@ -16,7 +16,7 @@ from .runtimes import RuntimeLacks, RuntimeRejects, Session, open_session
 
 if TYPE_CHECKING:
     import torch
-    from lading.passes.signature.arguments import Arguments
+    from lading.passes.signature.arguments import Arguments, TensorInput
 
 
 class Limit(Protocol):
@@ -78,7 +78,8 @@ class Checker:
             reason = f"the file has inputs that the call does not give: {', '.join(unknown)}"
             yield Check(name="example", status="failed", reason=reason)
             return
-        shapes = {name: session.inputs.get(name, tuple(tensor.shape)) for name, tensor in examples.items()}
+        # An input that the file was exported without is still one of the model's, with the axes that it shares.
+        shapes = {item.name: session.inputs.get(item.name, _asked(item)) for item in self.arguments.inputs}
         generator = torch.Generator().manual_seed(self.seed)
         standing = axis_sizes(shapes, examples)
 
@@ -228,6 +229,10 @@ class Checker:
         parameters = getattr(self.arguments.model, "parameters", None)
         if callable(parameters):
             yield from parameters()
+
+
+def _asked(item: TensorInput) -> tuple[int | str, ...]:
+    return tuple(item.axes.get(axis, size) for axis, size in enumerate(item.tensor.shape))
 
 
 def _listed(sizes: Mapping[str, int]) -> str:

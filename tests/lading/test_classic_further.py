@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from support.classic_signature import OF_TORCH_1_8
 from support.files import graph, initializers, operators
 from torch import nn
 
@@ -18,31 +19,6 @@ from lading import UsageError
 from lading.overrides import FurtherArguments
 
 X = torch.ones(2, 3)
-
-OF_TORCH_1_8 = [
-    "model",
-    "args",
-    "f",
-    "export_params",
-    "verbose",
-    "training",
-    "input_names",
-    "output_names",
-    "aten",
-    "export_raw_ir",
-    "operator_export_type",
-    "opset_version",
-    "_retain_param_name",
-    "do_constant_folding",
-    "example_outputs",
-    "strip_doc_string",
-    "dynamic_axes",
-    "keep_initializers_as_inputs",
-    "custom_opsets",
-    "enable_onnx_checker",
-    "use_external_data_format",
-]
-"""Source: torch/onnx/__init__.py of PyTorch 1.8, the signature of export."""
 
 
 class Model(nn.Module):

@@ -29,6 +29,17 @@ def test_unused_inputs_stay() -> None:
     assert ["x", "unused"] == [value.name for value in model.graph.inputs]
 
 
+def test_unused_inputs_go_where_that_is_asked_for() -> None:
+    text = """
+    main (float[N] x, float[N] unused, bool c, float[N] inner, float[N] through) => (float[N] y, float[N] through) {
+        y = If(c) <then_branch = t () => (float[N] a) { a = Add(x, inner) },
+                   else_branch = e () => (float[N] b) { b = Abs(x) }>
+    }"""
+    work, note = run_on(DropDead(unused_inputs=True), HEADER + text)
+    assert ["x", "c", "inner", "through"] == [value.name for value in work.model.graph.inputs]
+    assert [{"input": "unused"}] == [one.details for one in note.decisions if one.what == "input removed"]
+
+
 def test_dead_nodes_in_branches_go_with_what_only_they_used() -> None:
     model = swept("""main (float[N] x, bool c) => (float[N] y) {
         outside = Exp(x)

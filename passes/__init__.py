@@ -7,6 +7,7 @@ BUILTIN: dict[str, str] = {
     "normalize-arguments": "lading.passes.normalize_arguments:NormalizeArguments",
     "attach-weights": "lading.passes.attach_weights:AttachWeights",
     "trace": "lading.passes.trace:Trace",
+    "roll-loops": "lading.passes.roll_loops:RollLoops",
     "inline": "lading.passes.inline:Inline",
     "lower": "lading.passes.lower:Lower",
     "fallback": "lading.passes.fallback:Fallback",

@@ -146,7 +146,13 @@ class DynamicAxes:
                 dim = value.shape[axis]
                 reason = reasons.get(name)
                 if reason is not None:
-                    why = f"its run relies on {reason.condition}"
+                    why = (
+                        f"Python reads {reason.condition} as a number"
+                        if reason.read
+                        else f"its run relies on {reason.condition}"
+                    )
+                    if reason.advice:
+                        why = f"{why}; {reason.advice}"
                     item = FixedAxis(argument.name, axis, name, reason.size, reason.source, why)
                 elif isinstance(dim, int):
                     item = FixedAxis(argument.name, axis, name, dim, "", "the captured graph has a constant there")

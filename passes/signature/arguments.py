@@ -77,6 +77,7 @@ class Arguments:
         tolerant: whether names and axes that belong to nothing are left out with a warning, and not refused.
         left_out: what was left out for that reason so far, a sentence each.
         recorded_sizes: sizes of axes, by name, that capture takes in the place of the example's.
+        unrolled_axes: names of axes of which Python may read the size as a number without fixing it.
     """
 
     model: Any
@@ -98,6 +99,7 @@ class Arguments:
     tolerant: bool = False
     left_out: tuple[str, ...] = ()
     recorded_sizes: Mapping[str, int] = attrs.field(factory=dict)
+    unrolled_axes: frozenset[str] = frozenset()
 
     @property
     def trains(self) -> bool:

@@ -10,6 +10,8 @@ from lading.pipeline.declare import a_pass, option
 from lading.pipeline.facts import Fact
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+    from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.capture import Capture
     from lading.pipeline.note import Note
     from lading.pipeline.work import Work
@@ -63,11 +65,11 @@ class Trace:
 
     def run(self, work: Work, note: Note) -> None:
         """Provide `Fact.GRAPH` and set the work's model."""
+        from functools import partial
+
         import attrs
-        from lading.passes.signature.requested_axes import declared_conditions
         from lading.passes.trace import strategies
-        from lading.passes.trace.capture import Guard
-        from lading.passes.trace.weight_names import name_weights
+        from lading.passes.trace.capture import Again
 
         arguments = attrs.evolve(work.need(Fact.ARGUMENTS), answers=self.answers, bake_branches=self.bake_branches)
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
@@ -78,31 +80,42 @@ class Trace:
             if self.other_sides and not self.bake_branches:
                 work.model, capture = strategies.both_sides(unnamed, work.model, capture, self.other_sides)
         capture = capture.with_decided_axes()
+        capture = attrs.evolve(capture, again=Again(unnamed, partial(self._finish, arguments)))
+        self._finish(arguments, work.model, capture, work, note)
+        note.count("nodes", len(work.model.graph))
+        note.decided("answered with yes", "libraries ask whether an export is under way", questions=list(self.answers))
+        _report(work.need(Fact.GRAPH), note, state_is_output=self.buffer_outputs)
+
+    def _finish(self, arguments: Arguments, model: ir.Model, capture: Capture, work: Work, note: Note) -> None:
+        """Give a captured graph its weights, its names and its outputs, and provide what is known of it."""
+        import attrs
+        from lading.passes.signature.requested_axes import declared_conditions
+        from lading.passes.trace.capture import Guard
+        from lading.passes.trace.weight_names import name_weights
+
+        work.model = model
         if arguments.attached is not None:
-            arguments.attached.put_into(work.model, note)
+            arguments.attached.put_into(model, note)
         declared = [Guard(text, True, "dynamic_shapes", False, True) for text in declared_conditions(arguments)]
         capture = attrs.evolve(capture, guards=(*capture.guards, *declared))
         if arguments.example_outputs is not None:
             from lading.passes.trace.example_outputs import compare_example_outputs
 
-            compared = compare_example_outputs(arguments.example_outputs, work.model.graph.outputs)
+            compared = compare_example_outputs(arguments.example_outputs, model.graph.outputs)
             note.count("example outputs compared", compared)
         if self.buffer_outputs:
             from lading.passes.trace.state_outputs import add_state_outputs
 
-            work.provide(Fact.ARGUMENTS, add_state_outputs(work.model, capture, arguments))
+            work.provide(Fact.ARGUMENTS, add_state_outputs(model, capture, arguments))
         else:
             from lading.passes.trace.state_outputs import drop_state_writes
 
-            drop_state_writes(work.model, capture)
-        surplus = name_weights(work.model, capture, arguments.parameter_names, tolerant=arguments.tolerant)
-        surplus += list(arguments.output_names[len(work.model.graph.outputs) :])
+            drop_state_writes(model, capture)
+        surplus = name_weights(model, capture, arguments.parameter_names, tolerant=arguments.tolerant)
+        surplus += list(arguments.output_names[len(model.graph.outputs) :])
         if surplus:
             note.warned("a name or an axis that belongs to nothing is left out", what=f"the names {', '.join(surplus)}")
         work.provide(Fact.GRAPH, capture)
-        note.count("nodes", len(work.model.graph))
-        note.decided("answered with yes", "libraries ask whether an export is under way", questions=list(self.answers))
-        _report(capture, note, state_is_output=self.buffer_outputs)
 
 
 def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:

@@ -8,18 +8,34 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx_ir as ir
     import sympy
+    from lading.passes.signature.arguments import Arguments
+    from lading.pipeline.note import Note
+    from lading.pipeline.work import Work
 
 
 @attrs.frozen
 class Specialisation:
-    """A requested dynamic axis that capture had to fix: its name, the size, the condition and the user's line."""
+    """A requested dynamic axis that capture had to fix.
+
+    Attributes:
+        axis: its name.
+        size: the only one that is left.
+        condition: what the graph relies on.
+        source: the user's line.
+        read: Python has read the size as a number, as in `range(size)`.
+        advice: what could be done about it; "" for nothing beyond the usual.
+    """
 
     axis: str
     size: int
     condition: str
     source: str
+    read: bool = False
+    advice: str = ""
 
 
 @attrs.frozen
@@ -78,6 +94,20 @@ class Baked:
     branch: bool = False
 
 
+@attrs.frozen(eq=False)
+class Again:
+    """What it takes to capture a model once more after the trace pass.
+
+    Attributes:
+        arguments: what was captured.
+        finish: gives a graph of the model the weights, names and outputs that the trace pass gives, and puts it and
+            what is known of it in the place of those of the work.
+    """
+
+    arguments: Arguments
+    finish: Callable[[ir.Model, Capture, Work, Note], None]
+
+
 @attrs.frozen(kw_only=True)
 class Capture:
     """The value of `Fact.GRAPH`.
@@ -94,6 +124,7 @@ class Capture:
         axes: the names of the dynamic axes and the size that each had in the example.
         decisions: what else was settled at capture (an assertion taken to hold, a warning left out): what, why, where.
         seconds: how long capture took.
+        again: how the model is captured once more; None outside of the trace pass.
     """
 
     strategy: str
@@ -107,6 +138,7 @@ class Capture:
     axes: dict[str, int] = attrs.field(factory=dict)
     decisions: tuple[tuple[str, str, str], ...] = ()
     seconds: float = 0.0
+    again: Again | None = attrs.field(default=None, eq=False, repr=False)
     details: dict[str, Any] = attrs.field(factory=dict)
 
     def with_decided_axes(self) -> Capture:

@@ -42,17 +42,17 @@ def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
         CaptureError: the run needs values that are not known at capture.
     """
     start = time.perf_counter()
-    run = in_general(lambda axes: _ran(arguments, axes))
+    run = in_general(lambda axes: _ran(arguments, axes), Axes(unrolled=arguments.unrolled_axes))
     capture = run.capture(time.perf_counter() - start)
     return run.model(), capture
 
 
-def in_general(attempt: Callable[[Axes], R]) -> R:
+def in_general(attempt: Callable[[Axes], R], axes: Axes | None = None) -> R:
     """Run a capture in which sizes of 0 and 1 in the example decide nothing, as long as the model runs like that.
 
     Where it does not (it broadcasts a size of 1, say), the capture is repeated with those axes as constants.
     """
-    axes = Axes()
+    axes = axes or Axes()
     try:
         return attempt(axes)
     except CaptureError as error:

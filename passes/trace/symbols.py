@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import sympy
@@ -30,7 +30,6 @@ from lading.passes.torch_private import (
 )
 from lading.passes.trace.capture import Guard, Specialisation
 from lading.passes.trace.sources import asked_by_user
-from sympy.logic.boolalg import Boolean
 from sympy.printing.str import StrPrinter
 
 _NOTHING = object()
@@ -53,6 +52,16 @@ _RANK_CHANGING = frozenset(getattr(torch.ops.aten.squeeze, name) for name in ("d
 
 _ASKS_FOR_RESULTS = _RANK_CHANGING | {torch.ops.aten.slice.Tensor}
 """Operators whose result depends on what they ask. Others ask about memory, emptiness and broadcasting."""
+
+
+def _is_question(expression: sympy.Basic) -> bool:
+    """Whether an expression is asked for a yes or a no, not for a number."""
+    return bool(expression.is_Relational or expression.is_Boolean)
+
+
+def _agrees(question: sympy.Basic, answer: Any) -> bool:
+    """Whether an answer says that two sizes are equal."""
+    return isinstance(question, sympy.Eq) if answer in (True, sympy.true) else isinstance(question, sympy.Ne)
 
 
 def _is_enclosed(text: str) -> bool:
@@ -144,6 +153,8 @@ class Axes(ShapeEnv):  # type: ignore[misc]
     Attributes:
         sizes: the example's size of each axis, by the user's name.
         constant: names of axes that are constants in this capture, with the user's line that needs that.
+        unrolled: names of axes of which Python may read the size as a number without fixing it; what is asked about
+            them is answered for the example.
         general: sizes of 0 and 1 in the example decide nothing.
         contradicted: an operator was told that a size is neither 0 nor 1, and in the example it is.
         line: tells the user's line that runs now.
@@ -151,10 +162,13 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         presume: answers what is asked of a size that only the run knows, or gives None; None for it lets it fail.
     """
 
-    def __init__(self, *, constant: Mapping[str, str] | None = None, general: bool = True) -> None:
+    def __init__(
+        self, *, constant: Mapping[str, str] | None = None, unrolled: Collection[str] = (), general: bool = True
+    ) -> None:
         super().__init__(duck_shape=False, allow_scalar_outputs=True, allow_dynamic_output_shape_ops=True)
         self.sizes: dict[str, int] = {}
         self.constant = dict(constant or {})
+        self.unrolled = frozenset(unrolled)
         self.general = general
         self.contradicted = False
         self.line: Callable[[], str] = lambda: ""
@@ -242,6 +256,11 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             answer = self._answers.get((*key[:-1], True), _NOTHING)
         if answer is not _NOTHING:
             return answer
+        if self.unrolled and (number := self._unrolled_answer(orig_expr)) is not None:
+            self._answers[key] = number
+            if _is_question(orig_expr) and (by_user or not _agrees(orig_expr, number)):
+                self._ask(orig_expr, number, by_user, self._is_harmless(orig_expr, number, by_user))
+            return number
         if by_user and (hinted := self._hinted(orig_expr)) is not None:
             self._answers[key] = hinted
             self._ask(orig_expr, hinted, True)
@@ -275,20 +294,25 @@ class Axes(ShapeEnv):  # type: ignore[misc]
 
     def _hinted(self, question: sympy.Basic) -> sympy.Basic | None:
         """Return the answer to a yes-or-no question for the sizes of the example, None for any other question."""
-        if not isinstance(question, Boolean) or not question.free_symbols:
-            return None
-        if not question.free_symbols <= self._name_of.keys():
+        if not _is_question(question) or not question.free_symbols <= self._name_of.keys():
             return None
         sizes = {symbol: self.backed_var_to_val[symbol] for symbol in question.free_symbols}
         answer = question.xreplace(sizes)
         return answer if answer in (sympy.true, sympy.false) else None
 
+    def _unrolled_answer(self, question: sympy.Basic) -> sympy.Basic | None:
+        """Return the answer for the example to what is asked about unrolled axes, None for any other question."""
+        names = [self._name_of.get(symbol) for symbol in question.free_symbols]
+        if None in names or not self.unrolled.intersection(names):
+            return None
+        answer = question.xreplace({symbol: self.backed_var_to_val[symbol] for symbol in question.free_symbols})
+        return answer if answer.is_number or answer in (sympy.true, sympy.false) else None
+
     def _is_harmless(self, question: sympy.Basic, answer: Any, by_user: bool) -> bool:
         if by_user or self.operator in _ASKS_FOR_RESULTS:
             return False
         # Sizes that have to agree for the model to run at all are worth stating.
-        agreed = isinstance(question, sympy.Eq) if answer in (True, sympy.true) else isinstance(question, sympy.Ne)
-        return not agreed
+        return not _agrees(question, answer)
 
     def _is_small_question(self, question: sympy.Basic) -> bool:
         """Whether an operator asks if a size that depends on free axes is 0 or 1, where that is open.
@@ -423,7 +447,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         """Return the axes that are constants by now, with the line that made them so."""
         self._note_fixed(sympy.true, "")
         return tuple(
-            Specialisation(name, size, self.text(expression), line)
+            Specialisation(name, size, self.text(expression), line, read=not _is_question(expression))
             for name, (size, expression, line) in self._fixed.items()
         )
 

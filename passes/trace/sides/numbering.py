@@ -109,7 +109,7 @@ class Numbering:
         for index, value in enumerate(graph.inputs):
             self._of[value] = self._number(("input", index))
         for value in graph.initializers.values():
-            self._of[value] = self._number(_tensor_key(value))
+            self._of[value] = self._number(tensor_key(value))
         for node in graph:
             self._node(node)
 
@@ -155,7 +155,8 @@ class Numbering:
         return len(graph.inputs), tuple(lines), tuple(known[value] for value in graph.outputs)
 
 
-def _tensor_key(value: ir.Value) -> Hashable:
+def tensor_key(value: ir.Value) -> Hashable:
+    """Return what is equal for initializers of equal content; large weights are told apart by where they are."""
     tensor = value.const_value
     raw = getattr(tensor, "raw", None)
     if tensor is None or (isinstance(raw, torch.Tensor) and tensor.nbytes > _WHOLE):

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops of Python over a free axis, as loops of the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lading.pipeline.declare import a_pass, option
+from lading.pipeline.facts import Fact
+
+if TYPE_CHECKING:
+    from lading.passes.trace.capture import Capture, Specialisation
+    from lading.pipeline.note import Note
+    from lading.pipeline.work import Work
+
+
+@a_pass("roll-loops", requires=(Fact.GRAPH,))
+class RollLoops:
+    """Write loops that the model's Python runs over a dynamic axis as loops.
+
+    Why: `for t in range(x.shape[1])` runs in Python while the model is captured, so that the graph has as many copies
+    of the body as the example is long, and is right for that length alone.
+
+    The model is recorded at two other lengths. Aligned, the two recordings show what is repeated, what an iteration
+    reads of the one before it, and how numbers grow; the repeated part becomes one Loop. Two longer recordings have to
+    follow the same rules. Several loops over the axis, one after the other, forwards and backwards, are rolled each.
+
+    Declines when: iterations differ; the number of iterations is not that of the axis (up to a constant); more than
+    one axis drives loops; the model has data-dependent control flow beside the loop; it cannot be recorded at other
+    lengths. The axis is fixed then, as `dynamic-axes` says, with the line and the reason.
+    """
+
+    enabled: bool = option(True, help="Look for loops where Python has read the size of a dynamic axis.")
+
+    def run(self, work: Work, note: Note) -> None:
+        """Put the rolled graph in the place of the one that holds for a single length."""
+        capture = work.need(Fact.GRAPH)
+        special = _driving(work, capture) if self.enabled else None
+        if special is None or capture.again is None:
+            return
+        from lading.passes.rolling.programs import CannotRoll
+        from lading.passes.rolling.recordings import rolled
+
+        arguments = capture.again.arguments
+        try:
+            with arguments.small_weights_loaded():
+                found = rolled(arguments, special.axis)
+        except CannotRoll as why:
+            note.declined(special.source or special.axis, f"the loop over '{special.axis}' stays written out: {why}")
+            _advise(work, capture, special, str(why))
+            return
+        import attrs
+
+        before = len(work.need_model().graph)
+        capture.again.finish(found.model, attrs.evolve(found.capture, again=capture.again), work, note)
+        note.count("loops", found.loops)
+        note.decided(
+            "loop rolled up",
+            f"Python runs over '{special.axis}'; recorded at {', '.join(map(str, found.lengths))}",
+            source=special.source,
+            axis=special.axis,
+            nodes_before=before,
+        )
+
+
+def _driving(work: Work, capture: Capture) -> Specialisation | None:
+    """Return the axis that Python has read, if it is the only one that the capture fixes against the user's wish."""
+    relaxed = work.need(Fact.ARGUMENTS).relaxed_axes
+    fixed = [special for special in capture.specialisations if special.axis not in relaxed]
+    return fixed[0] if capture.strategy == "record" and len(fixed) == 1 and fixed[0].read else None
+
+
+def _advise(work: Work, capture: Capture, special: Specialisation, why: str) -> None:
+    import attrs
+
+    advice = (
+        f"the loop over '{special.axis}' could not be rolled up, since {why}; "
+        "written with torch.scan(step, state, rows) it is one for every length"
+    )
+    others = [one for one in capture.specialisations if one is not special]
+    fixed = (*others, attrs.evolve(special, advice=advice))
+    work.provide(Fact.GRAPH, attrs.evolve(capture, specialisations=fixed))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loops over one axis of a model, rolled up: recorded at two lengths, proved at two more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+import onnx_ir as ir
+from lading.passes.control_flow import BodyNames
+from lading.passes.rolling.description import Description, described
+from lading.passes.rolling.programs import CannotRoll, Program, program
+from lading.passes.rolling.writing import Writer
+from lading.passes.signature.arguments import Arguments
+from lading.passes.trace.capture import Capture, Guard
+from lading.passes.trace.record import record
+from lading.pipeline.errors import LadingError
+
+_LENGTHS = (6, 7, 9, 10)
+"""At which a model is recorded; where sizes happen to equal others of the model, at the next ones."""
+_OTHER_LENGTHS = (11, 13, 17, 19)
+
+
+@attrs.frozen(eq=False)
+class Rolled:
+    """A graph whose loops over an axis run as often as the input says.
+
+    Attributes:
+        model: the graph.
+        capture: what was decided on the way.
+        loops: how many loops there are.
+        lengths: the sizes of the axis at which the model was recorded.
+        unrolled: how many nodes the largest recording has.
+    """
+
+    model: ir.Model
+    capture: Capture
+    loops: int
+    lengths: tuple[int, ...]
+    unrolled: int
+
+
+def rolled(arguments: Arguments, axis: str) -> Rolled:
+    """Record a model at several lengths of an axis and roll up the loops that its Python runs over it.
+
+    Two recordings give the rules by which the model grows with the length; two longer ones have to follow the same.
+
+    Args:
+        arguments: the model with its example call.
+        axis: the name of the axis.
+
+    Raises:
+        CannotRoll: the model cannot be recorded at other lengths, or follows no rule that a loop could.
+    """
+    why: CannotRoll | None = None
+    for lengths in (_LENGTHS, _OTHER_LENGTHS):
+        try:
+            return _rolled(arguments, axis, lengths)
+        except CannotRoll as error:
+            why = why or error
+    assert why is not None
+    raise why
+
+
+def _rolled(arguments: Arguments, axis: str, lengths: Sequence[int]) -> Rolled:
+    recordings = [_recorded(arguments, axis, length) for length in lengths]
+    programs = [one for one, _ in recordings]
+    rules, found = described(programs[0], programs[1])
+    if not rules.loops:
+        raise CannotRoll("nothing in the model is repeated as often as the axis is long")
+    _prove(rules, programs[2:])
+    model, results = Writer(rules, programs[0], found, axis, BodyNames()).model()
+    captures = [capture for _, capture in recordings]
+    captures += _short(arguments, axis, programs)
+    first = captures[0]
+    outputs = len(model.graph.outputs)
+    capture = attrs.evolve(
+        first,
+        guards=tuple(_common_guards(captures)),
+        buffer_writes=dict(zip(first.buffer_writes, results[outputs:], strict=True)),
+        axes={**first.axes, axis: arguments_size(arguments, axis)},
+    )
+    return Rolled(model, capture, rules.loops, tuple(lengths), len(programs[-1].calls))
+
+
+def arguments_size(arguments: Arguments, axis: str) -> int:
+    """Return the size that an axis has in the example."""
+    return next(item.tensor.shape[at] for item in arguments.inputs for at, name in item.axes.items() if name == axis)
+
+
+def _recorded(arguments: Arguments, axis: str, length: int) -> tuple[Program, Capture]:
+    at = attrs.evolve(
+        arguments,
+        recorded_sizes={**arguments.recorded_sizes, axis: length},
+        unrolled_axes=arguments.unrolled_axes | {axis},
+    )
+    try:
+        model, capture = record(at)
+    except LadingError as error:
+        raise CannotRoll(f"the model cannot be recorded at {axis} = {length}: {error.what.splitlines()[0]}") from None
+    if capture.specialisations:
+        raise CannotRoll(f"at {axis} = {length} it fixes the axis {capture.specialisations[0].axis}")
+    return program(model, (*model.graph.outputs, *capture.buffer_writes.values()), length), capture
+
+
+def _prove(rules: Description, further: Sequence[Program]) -> None:
+    try:
+        again, _ = described(*further)
+    except CannotRoll:
+        again = None
+    if again != rules:
+        lengths = " and ".join(str(one.length) for one in further)
+        raise CannotRoll(f"what holds for short loops does not hold at the lengths {lengths}")
+
+
+def _short(arguments: Arguments, axis: str, programs: Sequence[Program]) -> Iterator[Capture]:
+    """Yield what is decided at the smallest length that follows the rules: what long loops ask, short ones need not."""
+    shorter, longer = programs[:2]
+    growth = (len(longer.calls) - len(shorter.calls)) // (longer.length - shorter.length)
+    for length in (1, 2):
+        try:
+            found, capture = _recorded(arguments, axis, length)
+        except CannotRoll:
+            continue
+        if len(found.calls) == len(shorter.calls) - growth * (shorter.length - length):
+            yield capture
+            return
+
+
+def _common_guards(captures: Sequence[Capture]) -> Iterator[Guard]:
+    """Yield the decisions that were taken alike at all lengths: what is asked in one iteration alone is no rule."""
+    first, *others = captures
+    for guard in first.guards:
+        if all(guard in other.guards for other in others):
+            yield guard

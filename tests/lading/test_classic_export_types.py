@@ -9,8 +9,7 @@ import onnx
 import pytest
 import torch
 from lading.passes.lower.registry import LOWERINGS
-from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
+from support.aten_runtime import ATEN, run_by_reference
 from support.files import attributes, close, constants, decisions, graph, inputs, operators, run
 from torch import nn
 
@@ -22,7 +21,6 @@ pytestmark = pytest.mark.usefixtures("without_decompositions_of_matrices")
 X = torch.arange(1.0, 10.0).reshape(3, 3)
 OPSETS = (7, 9, 11, 13, 18, onnx.defs.onnx_opset_version())
 TYPES = torch.onnx.OperatorExportTypes
-ATEN = "org.pytorch.aten"
 
 
 class Triangle(nn.Module):
@@ -56,49 +54,6 @@ def exported(model: Any, kind: Any, *args: Any, **arguments: Any) -> Any:
 def nodes(result: Any) -> list[onnx.NodeProto]:
     """Return the nodes that are no constants."""
     return [node for node in graph(result).node if node.op_type != "Constant"]
-
-
-class ATen(OpRun):
-    """Runs `org.pytorch.aten::ATen` with PyTorch: what a runtime with that operator does."""
-
-    op_domain = ATEN
-
-    def _run(self, *given: Any, operator: str, overload_name: str) -> Any:
-        namespace, _, name = operator.rpartition("::")
-        packet = getattr(getattr(torch.ops, namespace or "aten"), name)
-        overload = getattr(packet, overload_name or "default")
-        values = [_argument(value, one) for value, one in zip(given, overload._schema.arguments, strict=False)]
-        positional = [
-            value for value, one in zip(values, overload._schema.arguments, strict=False) if not one.kwarg_only
-        ]
-        keywords = {
-            one.name: value for value, one in zip(values, overload._schema.arguments, strict=False) if one.kwarg_only
-        }
-        result = overload(*positional, **keywords)
-        return tuple(item.numpy() for item in (result if isinstance(result, tuple) else (result,)))
-
-
-def _argument(value: Any, argument: Any) -> Any:
-    """Read a node's input as the argument of the schema at its place."""
-    kind = str(argument.real_type)
-    if value is None:
-        return None
-    if isinstance(value, list):
-        return [torch.from_numpy(item) for item in value]
-    if "Tensor" in kind:
-        return torch.from_numpy(value.copy())
-    plain = value.tolist()
-    if "ScalarType" in kind:
-        from lading.passes.trace.script.scalar_types import dtype_of
-
-        return dtype_of(plain)
-    return plain.decode() if isinstance(plain, bytes) else plain
-
-
-def run_by_reference(result: Any, *tensors: torch.Tensor) -> Any:
-    names = [value.name for value in graph(result).input][: len(tensors)]
-    feeds = dict(zip(names, (tensor.numpy() for tensor in tensors), strict=True))
-    return ReferenceEvaluator(result.model_proto, new_ops=[ATen]).run(None, feeds)[0]
 
 
 # ---- ONNX ------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check types format golden tables docs faults bench clients clean
+.PHONY: help install test check types format golden tables sweep docs faults bench clients clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,11 @@ golden: ## Write the golden plans anew; read the difference before committing it
 tables: ## Write the generated tables of the documentation anew
 	$(PYTHON) docs/tables.py
 
+sweep: ## Export PyTorch's operator database at eleven opsets and write docs/operators.md; hours, goes on where it ended
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(PYTHON) -m operators.sweep --log .sweep.jsonl
+	$(PYTHON) docs/tables.py
+	rm -f .sweep.jsonl
+
 docs: ## Build the documentation into site/, strictly (needs the extra "docs")
 	$(PYTHON) -m mkdocs build --strict --quiet
 
@@ -50,4 +55,4 @@ clients: ## Run libraries' own exports under lading and under both stock exporte
 	$(PYTHON) benchmarks/clients/clients.py --write
 
 clean: ## Remove what building and testing leave
-	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .types
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .types .sweep.jsonl

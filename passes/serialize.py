@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ class Written:
     path: str | None
     data_paths: tuple[str, ...]
     bytes: int
+
+
+@functools.cache
+def _own_version() -> str:
+    return importlib.metadata.version("lading")
 
 
 @a_pass("serialize", requires=(Fact.INITIALIZERS, Fact.AXES, Fact.ONNX), provides=(Fact.FILE,), closes=(Fact.ONNX,))
@@ -116,7 +122,7 @@ class Serialize:
         model = work.model
         assert model is not None
         model.metadata_props.update(getattr(work.request, "metadata", {}))
-        model.producer_name, model.producer_version = "lading", importlib.metadata.version("lading")
+        model.producer_name, model.producer_version = "lading", _own_version()
         self._write_origins(model)
         _complete_opsets(model, work, note)
         if self.check:

@@ -18,11 +18,15 @@ from typing import Any
 import onnx_ir as ir
 
 _FILE = Path(__file__).with_name("cpu_kernels.json")
+_OPEN = 2**31 - 1
 _CONVERTED_BY_THE_RUNTIME = frozenset({ir.DataType.FLOAT16})
 
 
 def read_installed() -> dict[str, list[list[Any]]]:
     """Read the table off the installed onnxruntime: operator -> [first version, last version, {variable: types}].
+
+    A kernel without a last version serves its first one alone: the runtime takes it for no newer schema, which may mean
+    something else (``KernelRegistry::VerifyKernelDef`` in onnxruntime/core/framework/kernel_registry.cc).
 
     Raises:
         ImportError: onnxruntime is not installed, or no longer tells its kernels.
@@ -34,7 +38,7 @@ def read_installed() -> dict[str, list[list[Any]]]:
         if kernel.provider != "CPUExecutionProvider" or kernel.domain:
             continue
         first, last = kernel.version_range
-        variables = merged.setdefault((kernel.op_name, first, min(last, 999)), {})
+        variables = merged.setdefault((kernel.op_name, first, first if last == _OPEN else last), {})
         for variable, types in kernel.type_constraints.items():
             names = (name.removeprefix("tensor(").removesuffix(")") for name in types if name.startswith("tensor("))
             variables.setdefault(variable, set()).update(names)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -16,8 +17,11 @@ import attrs
 PATIENCE = 120.0
 """Seconds that one entry, at one dtype and opset, may take."""
 
-TASKS_PER_PROCESS = 150
+TASKS_PER_PROCESS = 400
 """After so many tasks a process is replaced: what PyTorch and the runtime keep does not pile up."""
+
+STARTS = 3
+"""How often a process is started before that it does not start is an error: a machine may be out of memory shortly."""
 
 
 @attrs.frozen
@@ -62,22 +66,26 @@ def _worker(pipe: Any, exporters: str, samples: int) -> None:
 
     torch.set_num_threads(1)
     from operators.entries import calls
-    from operators.measuring import NoteOperators, measure
+    from operators.measuring import measure
 
     module, _, attribute = exporters.partition(":")
     table = getattr(importlib.import_module(module), attribute)
     pipe.send("ready")
     while (task := pipe.recv()) is not None:
+        exporter = table[task.exporter]
         prepared = calls(task.entry, task.dtype, samples)
+        known: list[dict[bytes, Any]] = [{} for _ in prepared]
         for opset in task.opsets:
-            NoteOperators.seen.clear()
+            operators: set[str] = set()
             counts: collections.Counter[str] = collections.Counter()
             reasons: list[str] = []
             for index, call in enumerate(prepared):
-                outcome = measure(call, opset, table[task.exporter])
+                outcome = measure(call, opset, exporter, known[index])
                 counts[outcome.status] += 1
                 if outcome.why:
                     reasons.append(f"[{index}] {outcome.why}")
+                if hasattr(exporter, "operators"):
+                    operators |= exporter.operators(call)
             pipe.send(
                 Result(
                     task.exporter,
@@ -86,7 +94,7 @@ def _worker(pipe: Any, exporters: str, samples: int) -> None:
                     opset,
                     **counts,
                     why=reasons[0] if reasons else "",
-                    operators=tuple(sorted(NoteOperators.seen)),
+                    operators=tuple(sorted(operators)),
                 )
             )
         pipe.send(None)
@@ -107,20 +115,25 @@ class _Process:
 
     def give(self, task: Task) -> None:
         if self._process is None or self.tasks >= TASKS_PER_PROCESS:
-            self.end()
-            context = multiprocessing.get_context("spawn")
-            self.pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_worker, args=(theirs, self.exporters, self.samples), daemon=True)
-            self._process.start()
-            theirs.close()
-            try:
-                self.pipe.recv()
-            except EOFError as error:
-                raise RuntimeError("a process that measures did not start") from error
+            self._start()
             self.tasks = 0
         self.tasks += 1
         self.task, self.left, self.since = task, list(task.opsets), time.monotonic()
         self.pipe.send(task)
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        for _ in range(STARTS):
+            self.end()
+            self.pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_worker, args=(theirs, self.exporters, self.samples), daemon=True)
+            self._process.start()
+            theirs.close()
+            with contextlib.suppress(EOFError):
+                self.pipe.recv()
+                return
+        self.end()
+        raise RuntimeError(f"a process that measures did not start, {STARTS} times")
 
     def end(self) -> None:
         if self._process is not None:

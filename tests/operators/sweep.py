@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure every entry over dtypes and opsets, and write docs/operators.json, from which docs/operators.md is made.
+"""Measure every entry over dtypes and opsets, and write docs/operators.json, of which docs/tables.py makes a page.
 
     PYTHONPATH=.:tests python -m operators.sweep [--opsets 7,9,latest] [--dtypes float32,int64] [--log partial.jsonl]
 
@@ -12,11 +12,12 @@ import argparse
 import collections
 import datetime
 import importlib.metadata
+import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ _REASON = 160
 
 
 def main(argv: list[str] | None = None) -> None:
-    from operators.entries import DTYPES, SAMPLES, database
+    from operators.entries import CORE_DTYPES, DTYPES, SAMPLES, database
     from operators.measuring import NEWEST
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,11 +51,15 @@ def main(argv: list[str] | None = None) -> None:
     results = _logged(given.log)
     known = {(result.entry, result.dtype, result.opset) for result in results}
     tasks = []
-    for name in names:
-        for dtype in dtypes:
-            left = tuple(opset for opset in opsets if (name, dtype, opset) not in known)
-            if left and DTYPES[dtype] in database()[name].dtypes:
-                tasks.append(Task("lading", name, dtype, left))
+    # What the goals are about comes first: a sweep that is cut short has it.
+    first = [opset for opset in (NEWEST, 13, 18, 9) if opset in opsets]
+    last = [opset for opset in reversed(opsets) if opset not in first]
+    for core in (True, False):
+        for part in (first, last):
+            for name, dtype in itertools.product(names, dtypes):
+                left = tuple(opset for opset in part if (name, dtype, opset) not in known)
+                if left and (dtype in CORE_DTYPES) is core and DTYPES[dtype] in database()[name].dtypes:
+                    tasks.append(Task("lading", name, dtype, left))
     total, begun = sum(len(task.opsets) for task in tasks), time.monotonic()
     log = given.log.open("a", encoding="utf-8") if given.log else None
 
@@ -68,12 +73,18 @@ def main(argv: list[str] | None = None) -> None:
         if total % 200 == 0:
             print(f"{total} left after {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
-    run_tasks(tasks, samples=given.samples, processes=given.processes, on_result=keep)
+    run_tasks(
+        tasks,
+        exporters="operators.captured:EXPORTERS",
+        samples=given.samples,
+        processes=given.processes,
+        on_result=keep,
+    )
     if log is not None:
         log.close()
     wanted = [r for r in results if r.entry in names and r.dtype in dtypes and r.opset in opsets]
     summary = summarised(wanted, opsets, dtypes, given.samples)
-    given.output.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    given.output.write_text(json.dumps(summary, indent=0) + "\n", encoding="utf-8")
 
 
 def _logged(path: Path | None) -> list[Result]:
@@ -84,33 +95,52 @@ def _logged(path: Path | None) -> list[Result]:
 
 
 def summarised(results: Iterable[Result], opsets: list[int], dtypes: list[str], samples: int) -> dict[str, Any]:
-    """Return what is kept of a sweep: for each entry and dtype one letter an opset, and the reasons."""
+    """Return what is kept of a sweep: for each entry, and each operator, one letter an opset by dtype, and the reasons.
+
+    Of an entry the letter is p where every sample passed, f where one failed, u where one was refused, - where there
+    was nothing to compare and ? where it was not measured.  Of an operator it is p where an entry that calls it passed.
+    """
     statuses: dict[str, dict[str, dict[int, str]]] = collections.defaultdict(lambda: collections.defaultdict(dict))
     reasons: dict[str, dict[str, str]] = collections.defaultdict(dict)
-    operators: dict[str, dict[str, set[int]]] = collections.defaultdict(lambda: collections.defaultdict(set))
+    operators: dict[str, dict[str, dict[int, str]]] = collections.defaultdict(lambda: collections.defaultdict(dict))
+    callers: dict[str, set[str]] = collections.defaultdict(set)
     for result in sorted(results, key=lambda r: (r.entry, dtypes.index(r.dtype), r.opset)):
-        statuses[result.entry][result.dtype][result.opset] = _LETTERS[result.status]
+        letter = statuses[result.entry][result.dtype][result.opset] = _LETTERS[result.status]
         if result.why:
             # The newest opset's reason stands for all: what fails there fails for a lasting cause.
             reasons[result.entry][result.dtype] = f"opset {result.opset}: {_shortened(result.why)}"
         for operator in result.operators:
-            used = operators[operator]
-            used["passed" if result.status == "passed" else "other"].add(result.opset)
+            callers[operator].add(result.entry)
+            known = operators[operator][result.dtype].get(result.opset)
+            operators[operator][result.dtype][result.opset] = letter if known != "p" else known
     return {
         "date": datetime.date.today().isoformat(),
         "versions": {package: importlib.metadata.version(package).split("+")[0] for package in _PACKAGES},
         "samples": samples,
         "opsets": opsets,
         "dtypes": dtypes,
-        "entries": {
-            entry: {
-                dtype: "".join(by_opset.get(opset, "-") for opset in opsets) for dtype, by_opset in by_dtype.items()
-            }
-            for entry, by_dtype in statuses.items()
-        },
+        "entries": {entry: _letters(by_dtype, opsets) for entry, by_dtype in statuses.items()},
         "reasons": reasons,
-        "operators": {name: sorted(found["passed"]) for name, found in sorted(operators.items())},
+        "operators": {name: _letters(found, opsets) for name, found in sorted(operators.items())},
+        "callers": {name: len(found) for name, found in sorted(callers.items())},
+        "lowerings": _lowerings(),
     }
+
+
+def _letters(by_dtype: Mapping[str, Mapping[int, str]], opsets: list[int]) -> dict[str, str]:
+    return {dtype: "".join(found.get(opset, "?") for opset in opsets) for dtype, found in by_dtype.items()}
+
+
+def _lowerings() -> dict[str, int]:
+    """Return the operators that have a lowering of their own, without overloads, and the oldest opset of it."""
+    from lading.passes.lower.registry import LOWERINGS
+
+    oldest: dict[str, int] = {}
+    for name in LOWERINGS:
+        base = name.split(".")[0]
+        since = min(entry.since for entry in LOWERINGS.entries(name))
+        oldest[base] = min(since, oldest.get(base, since))
+    return oldest
 
 
 def _shortened(why: str) -> str:

@@ -167,7 +167,8 @@ def scatter_elements_by_comparing(
 ) -> ir.Value:
     """Before ScatterElements, or its reduction: compare every index with every position, and reduce what hits it.
 
-    Without a reduction two updates of one element are undefined, by the operator's page, so a sum finds the only one.
+    Without a reduction two updates of one element are undefined, by the operator's page; as in PyTorch's kernels and
+    the runtime's, the last one stays.
     """
     x, new = alike(op, data, updates)
     (index,) = alike(op, indices)
@@ -187,6 +188,12 @@ def scatter_elements_by_comparing(
     classes = op.Range(0, size if isinstance(size, int) else op.scalar(size), 1)
     hit = op.Equal(op.Unsqueeze(index, [rank]), classes)
     neutral = op.const_like(_neutral(reduction, x), x)
+    if reduction == "none":
+        updates_along = op.size(index, rank - 1)
+        order_of_updates = op.Range(1, op.Add(op.scalar(updates_along), 1), 1)
+        turn = op.Where(hit, op.Unsqueeze(order_of_updates, [1]), 0)
+        last = op.ReduceMax(turn, [rank - 1], keepdims=1)
+        hit = op.And(hit, op.Equal(turn, last))
     candidates = op.Where(hit, op.Unsqueeze(new, [rank]), neutral)
     reduce, combine = _REDUCTIONS[reduction]
     found = _grown(op, getattr(op, reduce)(candidates, [rank - 1], keepdims=0), x, neutral)

@@ -11,6 +11,8 @@ OPSETS = (7, 11, 13, NEWEST)
 
 LINE, PLANE, SPACE = tensor(2, 3, 9), tensor(2, 3, 9, 8), tensor(2, 3, 5, 6, 5)
 POOLED, PLACES = torch.nn.functional.max_pool2d(PLANE, 2, return_indices=True)
+# Windows that overlap name a maximum more than once.
+SHARED, SHARED_PLACES = torch.nn.functional.max_pool2d(PLANE, 3, 1, return_indices=True)
 WHOLE = tensor(2, 3, 9, 8, dtype=torch.int64)
 DEEP, DEEP_PLACES = torch.nn.functional.max_pool3d(SPACE, 2, return_indices=True)
 
@@ -30,6 +32,7 @@ CALLS = [
     call(A.max_pool2d_with_indices.default, PLANE[0], [3, 2], [2, 2], [1, 1], [1, 1], True, floor=10),
     call(A.max_pool3d_with_indices.default, SPACE, [2, 2, 2], floor=8),
     call(A.max_unpool2d.default, POOLED, PLACES, [9, 8]),
+    *(call(A.max_unpool2d.default, SHARED, SHARED_PLACES, [9, 8], floor=opset) for opset in (7, 9)),
     call(A.max_unpool3d.default, DEEP, DEEP_PLACES, [5, 6, 5], [2, 2, 2], [0, 0, 0]),
     call(A.avg_pool1d.default, LINE, [3], [2], [1]),
     call(A.avg_pool2d.default, PLANE, [3, 2], [2, 2], [1, 1]),

@@ -242,6 +242,21 @@ def test_example_outputs_of_a_scripted_model():
     assert close(X + 1, run(result, dict(zip(inputs(result), [X], strict=True)))[0])
 
 
+def _refuses_what_is_above_zero(x: torch.Tensor) -> torch.Tensor:
+    if bool((x > 0).any()):
+        raise RuntimeError("it was executed")
+    return x * 2
+
+
+@pytest.mark.parametrize("given", [X, None], ids=["given", "found"])
+def test_a_scripted_model_is_never_executed_for_its_outputs(given):
+    scripted = torch.jit.script(_refuses_what_is_above_zero)
+    with pytest.raises(torch.jit.Error, match="it was executed"):
+        scripted(X)
+    result = lading.export(scripted, X, example_outputs=given)
+    assert close(-2 * X, run(result, {"x": -X})[0])
+
+
 # ---- opset_version and do_constant_folding ---------------------------------------------------------------------------
 
 

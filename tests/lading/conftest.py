@@ -25,9 +25,7 @@ class Net(torch.nn.Module):
 
 class Fixing(Net):
     def forward(self, x):
-        if x.shape[0] == 2:
-            return self.linear(x)
-        return x
+        return self.linear(x + torch.ones(2, 4))
 
 
 class Unsupported(Net):

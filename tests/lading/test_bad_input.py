@@ -36,7 +36,7 @@ CASES = [
         ["export", "nets.py:fixing", "-i", "x:float32[batch=2,4]", "-s", "trace.strategy=record"],
         3,
         "batch",
-        "nets.py:1",
+        "nets.py:16",
     ),
     (["export", "nets.py:unsupported"], 4, "linalg_svd", "linalg_eigh"),
     (["plan", "no-such-recipe"], 2, "no-such-recipe", "inference"),

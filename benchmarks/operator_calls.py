@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+import unittest.mock
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ def with_dynamo(call: Any, opset: int) -> bytes:
     import torch
     from operators.entries import Operator
 
-    with _silence():
+    with _silence(), _registry_made_once():
         program = torch.onnx.export(
             Operator(call), call.tensors, opset_version=opset, dynamo=True, external_data=False, verbose=False
         )
@@ -39,6 +41,27 @@ def with_lading(call: Any, opset: int) -> bytes:
     from operators import measuring
 
     return measuring.with_lading(call, opset)
+
+
+@contextlib.contextmanager
+def _registry_made_once() -> Iterator[None]:
+    """Let the exporter use one table of its functions for all calls, which it makes anew for each and never changes.
+
+    That is most of the time of a small export, and changes no result.
+    """
+    from torch.onnx._internal.exporter import _registration
+
+    with unittest.mock.patch.object(
+        _registration.ONNXRegistry, "from_torchlib", staticmethod(_keeping_from_torchlib())
+    ):
+        yield
+
+
+@functools.cache
+def _keeping_from_torchlib() -> Callable[..., Any]:
+    from torch.onnx._internal.exporter import _registration
+
+    return functools.cache(_registration.ONNXRegistry.from_torchlib)
 
 
 @contextlib.contextmanager

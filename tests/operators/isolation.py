@@ -26,12 +26,13 @@ STARTS = 3
 
 @attrs.frozen
 class Task:
-    """One entry at one dtype, by one exporter, at several opsets."""
+    """One entry at one dtype, by one exporter, at several opsets, with so many of its first samples."""
 
     exporter: str
     entry: str
     dtype: str
     opsets: tuple[int, ...]
+    samples: int
 
 
 @attrs.frozen
@@ -58,7 +59,7 @@ class Result:
         return "passed" if self.passed else "nothing"
 
 
-def _worker(pipe: Any, exporters: str, samples: int) -> None:
+def _worker(pipe: Any, exporters: str) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import importlib
 
@@ -73,7 +74,7 @@ def _worker(pipe: Any, exporters: str, samples: int) -> None:
     pipe.send("ready")
     while (task := pipe.recv()) is not None:
         exporter = table[task.exporter]
-        prepared = calls(task.entry, task.dtype, samples)
+        prepared = calls(task.entry, task.dtype, task.samples)
         known: list[dict[bytes, Any]] = [{} for _ in prepared]
         for opset in task.opsets:
             operators: set[str] = set()
@@ -105,7 +106,6 @@ class _Process:
     """A process at work on a task."""
 
     exporters: str
-    samples: int
     task: Task | None = None
     left: list[int] = attrs.Factory(list)
     since: float = 0.0
@@ -126,7 +126,7 @@ class _Process:
         for _ in range(STARTS):
             self.end()
             self.pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_worker, args=(theirs, self.exporters, self.samples), daemon=True)
+            self._process = context.Process(target=_worker, args=(theirs, self.exporters), daemon=True)
             self._process.start()
             theirs.close()
             with contextlib.suppress(EOFError):
@@ -156,13 +156,12 @@ def run_tasks(
     tasks: Iterable[Task],
     *,
     exporters: str = "operators.measuring:EXPORTERS",
-    samples: int,
     processes: int = 2,
     on_result: Callable[[Result], None],
 ) -> None:
     """Run tasks in processes; `exporters` names the table of exporters as ``module:attribute``."""
     queue = collections.deque(tasks)
-    team = [_Process(exporters, samples) for _ in range(processes)]
+    team = [_Process(exporters) for _ in range(processes)]
     try:
         while queue or any(member.task for member in team):
             for member in team:

@@ -85,12 +85,12 @@ def test_a_process_that_does_not_start_is_started_again(
 ) -> None:
     context = _Starts(failing)
     monkeypatch.setattr(multiprocessing, "get_context", lambda kind: context)
-    process = isolation._Process("nothing:NOTHING", 1)
+    process = isolation._Process("nothing:NOTHING")
     if not ends_well:
         with pytest.raises(RuntimeError, match="did not start, 3 times"):
-            process.give(isolation.Task("lading", "amin", "float32", (13,)))
+            process.give(isolation.Task("lading", "amin", "float32", (13,), 1))
         return
-    process.give(isolation.Task("lading", "amin", "float32", (13,)))
+    process.give(isolation.Task("lading", "amin", "float32", (13,), 1))
     assert failing + 1 == context.started
 
 
@@ -101,7 +101,7 @@ def test_a_summary_says_for_each_opset_what_came_of_an_entry_and_of_its_operator
         Result("lading", "two", "float32", 7, passed=1, operators=("aten::a", "aten::b")),
         Result("lading", "two", "float32", 9, passed=1, failed=1, operators=("aten::b",)),
     ]
-    found = summarised(results, [7, 9, 11], ["float32"], 4)
+    found = summarised(results, [7, 9, 11], ["float32"])
     assert {"one": {"float32": "up?"}, "two": {"float32": "pf?"}} == found["entries"]
     assert {"aten::a": {"float32": "pp?"}, "aten::b": {"float32": "pf?"}} == found["operators"]
     assert {"aten::a": 2, "aten::b": 1} == found["callers"]

@@ -17,6 +17,7 @@ from lading.pipeline.audit_schema import log_schema_text
 from lading.pipeline.facts import Fact
 from lading.pipeline.plan import make_plan
 from lading.pipeline.recipe import load_recipe, shipped_recipes
+from lading.pipeline.recipe_schema import recipe_schema_text
 from lading.pipeline.registry import Registry
 from lading.pipeline.render import option_rows, plan_mermaid
 from lading.pipeline.resolve import resolve
@@ -90,6 +91,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "recipes.md": recipes_page,
     "audit-events.md": events_page,
     "audit-events.schema.json": log_schema_text,
+    "recipe.schema.json": lambda: recipe_schema_text(Registry(BUILTIN, entry_points=False)),
 }
 
 

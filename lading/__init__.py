@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "export": "lading.exporting",
     "replay": "lading.replaying",
+    "resolve": "lading.resolving",
+    "find_project": "lading.pipeline.project",
     "Exported": "lading.exported",
     "taking_over": "lading.takeover.active",
     "install": "lading.takeover.active",
@@ -56,10 +58,12 @@ __all__ = [
     "a_pass",
     "came_from",
     "export",
+    "find_project",
     "install",
     "lowers",
     "option",
     "replay",
+    "resolve",
     "spells",
     "taking_over",
     "uninstall",
@@ -84,9 +88,11 @@ if TYPE_CHECKING:
     from .pipeline.facts import Fact
     from .pipeline.note import Note
     from .pipeline.origin import came_from
+    from .pipeline.project import find_project
     from .pipeline.telemetry import Spans
     from .pipeline.work import Work
     from .replaying import replay
+    from .resolving import resolve
     from .takeover.active import install, taking_over, uninstall
 
 

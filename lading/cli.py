@@ -34,8 +34,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (export, plan, recipes, passes, audit, explain, replay, verify):
+for command in (export, plan, audit, explain, replay, verify):
     app.command()(command)
+app.add_typer(recipes, name="recipes")
+app.add_typer(passes, name="passes")
 app.command(context_settings=CONTEXT)(run)
 
 INTERRUPTED = 130

@@ -9,7 +9,6 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
@@ -23,13 +22,15 @@ from .passes.request import Request
 from .pipeline.audit import JsonLines, Sink
 from .pipeline.errors import UsageError
 from .pipeline.plan import Plan, make_plan
-from .pipeline.recipe import Recipe, load_recipe
+from .pipeline.project import Project
+from .pipeline.recipe import Recipe
 from .pipeline.registry import Registry
 from .pipeline.reproduce import FolderReproducer
 from .pipeline.resolve import resolve
 from .pipeline.run import Level, run_plan, target_of
 from .pipeline.telemetry import StandardLog
 from .pipeline.work import Work
+from .resolving import loaded_recipe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,7 +60,8 @@ def export(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     examples: Sequence[Any] | None = None,
-    recipe: str | os.PathLike[str] = "inference",
+    recipe: str | os.PathLike[str] | None = None,
+    defaults: Project | None = None,
     passes: Iterable[Any] = (),
     overrides: Mapping[str, Any] | None = None,
     settings: Iterable[str] = (),
@@ -103,7 +105,9 @@ def export(
             Ranges of ``Dim``s become stated limits of the file. Given beside ``dynamic_axes``, both must agree.
         examples: further example calls, each in a form of ``args``: the sizes in which the calls differ are dynamic,
             and sizes that are equal in each of them share a name.
-        recipe: the name of a shipped recipe or the path of a recipe file.
+        recipe: the name of a recipe or the path of a recipe file; ``None`` for that of ``defaults``, or ``inference``.
+        defaults: a project's defaults, as :func:`lading.find_project` reads them from its pyproject.toml; they go over
+            the values of the recipe, and under everything else. None are looked for otherwise.
         passes: further passes, instances or classes declared with :func:`lading.a_pass`.
         overrides: recipe values by dotted key: ``{"fold-constants.size_limit": 1024}``.
         settings: the same as text, as the command line takes them: ``"fold-constants.enabled=false"``.
@@ -129,7 +133,7 @@ def export(
         UnsupportedOperators: operators remain that the opset cannot express.
         VerificationFailed: the file differs from eager.
     """
-    loaded = load_recipe(recipe if isinstance(recipe, str) else Path(recipe))
+    loaded = loaded_recipe(recipe, defaults)
     given = overrides_of(
         loaded,
         model=model,
@@ -153,7 +157,7 @@ def export(
         further=further,
     )
     return run_export(
-        planned(loaded, {**given, **(overrides or {})}, settings=settings, passes=passes),
+        planned(loaded, {**given, **(overrides or {})}, settings=settings, passes=passes, defaults=defaults),
         Request(model=model, args=args, kwargs=kwargs, file=f, reload=reload),
         verbose=bool(verbose),
         log=log,
@@ -164,7 +168,12 @@ def export(
 
 
 def planned(
-    recipe: Recipe, overrides: Mapping[str, Any], *, settings: Iterable[str] = (), passes: Iterable[Any] = ()
+    recipe: Recipe,
+    overrides: Mapping[str, Any],
+    *,
+    settings: Iterable[str] = (),
+    passes: Iterable[Any] = (),
+    defaults: Project | None = None,
 ) -> Plan:
     """Resolve a recipe with what overrides it, and plan its run; nothing is run.
 
@@ -173,13 +182,14 @@ def planned(
         overrides: recipe values by dotted key.
         settings: the same as text, as the command line takes them.
         passes: further passes.
+        defaults: a project's defaults.
 
     Raises:
         UsageError: the recipe and its overrides do not make sense.
     """
     registry = Registry(BUILTIN)
     return make_plan(
-        resolve(recipe, registry, overrides=overrides, settings=settings, passes=tuple(passes)),
+        resolve(recipe, registry, overrides=overrides, settings=settings, passes=tuple(passes), project=defaults),
         registry,
     )
 

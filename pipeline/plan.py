@@ -197,8 +197,9 @@ def _check_names(resolved: ResolvedRecipe, registry: Registry) -> None:
 
 def _soft_names(resolved: ResolvedRecipe) -> Iterable[tuple[str, str, str, tuple[str, ...]]]:
     for entry in (*resolved.entries, *resolved.steps()):
-        yield f"step '{entry.id}'", entry.where, "after", entry.after
-        yield f"step '{entry.id}'", entry.where, "before", entry.before
+        for label, names in (("after", entry.after), ("before", entry.before)):
+            said = entry.head.get(label)
+            yield f"step '{entry.id}'", entry.where if said is None else said.where, label, names
     for step in resolved.steps():
         yield f"pass '{step.declaration.name}'", step.where, "after", step.declaration.after
         yield f"pass '{step.declaration.name}'", step.where, "before", step.declaration.before

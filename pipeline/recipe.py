@@ -7,7 +7,7 @@ import functools
 import importlib.resources
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,15 +105,22 @@ def shipped_recipes() -> tuple[str, ...]:
     return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
-def load_recipe(name_or_path: str | Path) -> Recipe:
-    """Read a recipe: a shipped one by its name, any other by its path (which ends in .toml or has a folder in it).
+def recipes_of(folders: Sequence[Path]) -> tuple[str, ...]:
+    """The names of the recipes in folders of a project, sorted: the files without their ending."""
+    return tuple(sorted({path.stem for folder in folders for path in folder.glob("*.toml")}))
+
+
+def load_recipe(name_or_path: str | Path, *, folders: Sequence[Path] = ()) -> Recipe:
+    """Read a recipe: a shipped one or one in `folders` by its name, any other by its path.
+
+    A path ends in .toml or has a folder in it.
 
     Raises:
         RecipeError: there is no such recipe, it is not TOML, a key is unknown or does not fit, what it extends is
             missing or extends it in turn.  The message has file and line where they can be known.
     """
-    path = _locate(str(name_or_path), folder=None, where=None)
-    return _load(path, trail=())
+    path = _locate(str(name_or_path), folder=None, where=None, folders=folders)
+    return _load(path, trail=(), folders=folders)
 
 
 def key_of(written: str) -> str:
@@ -121,7 +128,7 @@ def key_of(written: str) -> str:
     return written.replace("-", "_")
 
 
-def _locate(name: str, *, folder: Path | None, where: str | None) -> Path:
+def _locate(name: str, *, folder: Path | None, where: str | None, folders: Sequence[Path]) -> Path:
     if name.endswith(".toml") or "/" in name or "\\" in name:
         path = Path(name) if folder is None else folder / name
         if path.is_file():
@@ -132,9 +139,13 @@ def _locate(name: str, *, folder: Path | None, where: str | None) -> Path:
         )
         raise RecipeError(f"no recipe file '{name}'", where=where, hint=hint)
     shipped = Path(str(importlib.resources.files(RECIPES_PACKAGE).joinpath(f"{name}.toml")))
-    if shipped.is_file():
-        return shipped
-    hint = did_you_mean(name, shipped_recipes())
+    found = [path for path in (shipped, *(folder / f"{name}.toml" for folder in folders)) if path.is_file()]
+    if len(found) > 1:
+        places = " and ".join(_display(path) for path in found)
+        raise RecipeError(f"two recipes are called '{name}': {places}", where=where, hint="give yours another name")
+    if found:
+        return found[0]
+    hint = did_you_mean(name, (*shipped_recipes(), *recipes_of(folders)))
     if Path(f"{name}.toml").is_file():
         hint = f"a recipe of your own goes by its path: {name}.toml"
     raise RecipeError(f"no recipe is called '{name}'", where=where, hint=hint)
@@ -150,7 +161,7 @@ def _display(path: Path) -> str:
         return str(path)
 
 
-def _load(path: Path, trail: tuple[Path, ...]) -> Recipe:
+def _load(path: Path, trail: tuple[Path, ...], folders: Sequence[Path]) -> Recipe:
     file = _display(path)
     if path.resolve() in trail:
         walk = [*trail[trail.index(path.resolve()) :], path.resolve()]
@@ -159,7 +170,7 @@ def _load(path: Path, trail: tuple[Path, ...]) -> Recipe:
             where=file,
             hint="take `extends` out of one of them",
         )
-    document, lines = _read(path, file)
+    document, lines = read_toml(path, file)
     head = _head(document, file, lines)
     target = _target(document, file, lines)
     steps = _steps(document, file, lines)
@@ -167,7 +178,8 @@ def _load(path: Path, trail: tuple[Path, ...]) -> Recipe:
     lineage: tuple[str, ...] = (head.name,)
     if head.extends is not None:
         where = lines.place(file, ("recipe",), "extends")
-        parent = _load(_locate(head.extends, folder=path.parent, where=where), (*trail, path.resolve()))
+        located = _locate(head.extends, folder=path.parent, where=where, folders=folders)
+        parent = _load(located, (*trail, path.resolve()), folders)
         target = {**_inherited(parent.target), **target}
         merged = {step: _inherited(settings) for step, settings in parent.steps.items()}
         for step, settings in steps.items():
@@ -191,28 +203,33 @@ def _inherited(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     return {key: attrs.evolve(setting, source="parent") for key, setting in settings.items()}
 
 
-def _read(path: Path, file: str) -> tuple[dict[str, Any], _Lines]:
+def read_toml(path: Path, file: str, what: str = "recipe") -> tuple[dict[str, Any], Lines]:
+    """The document of a TOML file and where its keys stand; `what` and `file` are for messages.
+
+    Raises:
+        RecipeError: it cannot be read, or is not TOML.
+    """
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise RecipeError(f"recipe cannot be read: {error.strerror}", where=file) from error
+        raise RecipeError(f"{what} cannot be read: {error.strerror}", where=file) from error
     except UnicodeDecodeError as error:
-        raise RecipeError("recipe is not UTF-8 text", where=file) from error
+        raise RecipeError(f"{what} is not UTF-8 text", where=file) from error
     try:
         return _parsed(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         where = f"{file}:{line.group(1)}" if line else file
-        raise RecipeError(f"recipe is not TOML: {error}", where=where) from error
+        raise RecipeError(f"{what} is not TOML: {error}", where=where) from error
 
 
 @functools.lru_cache(maxsize=32)
-def _parsed(text: str) -> tuple[dict[str, Any], _Lines]:
+def _parsed(text: str) -> tuple[dict[str, Any], Lines]:
     # Nobody writes into a document; the same recipe is read for every export of a process.
-    return tomllib.loads(text), _Lines.of(text)
+    return tomllib.loads(text), Lines.of(text)
 
 
-def _head(document: Mapping[str, Any], file: str, lines: _Lines) -> RecipeHead:
+def _head(document: Mapping[str, Any], file: str, lines: Lines) -> RecipeHead:
     for key in document:
         if key not in ("recipe", "target", "step"):
             hint = did_you_mean(key, ("recipe", "target", "step"))
@@ -232,7 +249,7 @@ def _head(document: Mapping[str, Any], file: str, lines: _Lines) -> RecipeHead:
     return RecipeHead(**values)
 
 
-def _target(document: Mapping[str, Any], file: str, lines: _Lines) -> dict[str, Setting]:
+def _target(document: Mapping[str, Any], file: str, lines: Lines) -> dict[str, Setting]:
     settings = {}
     for written, value in _table(document, "target", file, lines).items():
         where = lines.place(file, ("target",), written)
@@ -245,7 +262,7 @@ def _target(document: Mapping[str, Any], file: str, lines: _Lines) -> dict[str, 
     return settings
 
 
-def _steps(document: Mapping[str, Any], file: str, lines: _Lines) -> dict[str, dict[str, Setting]]:
+def _steps(document: Mapping[str, Any], file: str, lines: Lines) -> dict[str, dict[str, Setting]]:
     steps: dict[str, dict[str, Setting]] = {}
     for step, table in _table(document, "step", file, lines).items():
         where = lines.place(file, ("step", step), "")
@@ -264,7 +281,7 @@ def _steps(document: Mapping[str, Any], file: str, lines: _Lines) -> dict[str, d
     return steps
 
 
-def _table(document: Mapping[str, Any], name: str, file: str, lines: _Lines) -> dict[str, Any]:
+def _table(document: Mapping[str, Any], name: str, file: str, lines: Lines) -> dict[str, Any]:
     table = document.get(name, {})
     if not isinstance(table, dict):
         where = lines.place(file, (), name)
@@ -285,13 +302,13 @@ def fit_setting(value: Any, annotation: Any, key: str, where: str) -> Any:
 
 
 @attrs.frozen
-class _Lines:
+class Lines:
     """On which line each table and key of a TOML text stands, as far as a look at line beginnings can tell."""
 
     by_key: Mapping[tuple[tuple[str, ...], str], int]
 
     @classmethod
-    def of(cls, text: str) -> _Lines:
+    def of(cls, text: str) -> Lines:
         """Look through `text`; a line inside a multi-line string may be taken for a key, and does no harm."""
         found: dict[tuple[tuple[str, ...], str], int] = {}
         table: tuple[str, ...] = ()
@@ -306,8 +323,12 @@ class _Lines:
         return cls(found)
 
     def place(self, file: str, table: tuple[str, ...], key: str) -> str:
-        """The file with the line of the key, or else of its table, or else alone."""
-        number = self.by_key.get((table, key)) or self.by_key.get((table, ""))
+        """The file with the line of the key, or else of the nearest table around it, or else alone."""
+        number = self.by_key.get((table, key))
+        while number is None and table:
+            # A table may also stand inline, on the line of a key of the table around it.
+            number = self.by_key.get((table, "")) or self.by_key.get((table[:-1], table[-1]))
+            table = table[:-1]
         return file if number is None else f"{file}:{number}"
 
 

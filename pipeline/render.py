@@ -11,6 +11,7 @@ from .structure import NONE_TEXT, describe, option_types
 
 if TYPE_CHECKING:
     from .plan import Edge, Plan, PlanNode
+    from .recipe import Setting
     from .resolve import ResolvedRecipe
 
 
@@ -21,6 +22,9 @@ def plan_text(plan: Plan) -> str:
     lines = [f"recipe {recipe.name}: {recipe.about}"]
     if len(recipe.lineage) > 1:
         lines.append(f"extends {' -> '.join(recipe.lineage[1:])}")
+    if recipe.defaults is not None:
+        given = [key for key, setting in recipe.sources().items() if setting.where.startswith(f"{recipe.defaults}:")]
+        lines.append(f"defaults of the project: {', '.join([recipe.defaults, *given])}")
     lines.append(f"opset {opset.value}  ({opset.source}: {opset.where})")
     for domain, version in recipe.custom_opsets.value.items():
         lines.append(f"opset {version} of {domain}")
@@ -81,6 +85,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     return {
         "recipe": plan.recipe.name,
         "about": plan.recipe.about,
+        "defaults": plan.recipe.defaults,
         "recipe_hash": plan.recipe.hash,
         "target": {"opset": plan.recipe.opset.value, "custom_opsets": to_plain(plan.recipe.custom_opsets.value)},
         "order": [
@@ -99,8 +104,11 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def recipe_text(resolved: ResolvedRecipe) -> str:
-    """The resolved recipe as TOML, each value that is not a default with a comment that says where it came from."""
+def recipe_text(resolved: ResolvedRecipe, *, defaults: bool = False) -> str:
+    """The resolved recipe as TOML, each value with a comment that says where it came from.
+
+    A value that is a default has one only where `defaults` is set.
+    """
     lines = []
     sources = resolved.sources()
     step = ""
@@ -109,17 +117,30 @@ def recipe_text(resolved: ResolvedRecipe) -> str:
             step = line.strip("[]").removeprefix("step.")
         key = line.partition(" = ")[0]
         setting = sources.get(f"{step}.{key}")
-        if setting is not None and setting.source != "default":
-            line = f"{line}  # {setting.source}: {setting.where}"
+        if setting is not None and (defaults or setting.source != "default"):
+            line = f"{line}  # {_origin(setting)}"
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def recipe_sources(resolved: ResolvedRecipe) -> dict[str, dict[str, Any]]:
+    """Every value of a recipe by its dotted key, with its kind of source and the place, as plain data."""
+    return {
+        key: {"value": to_plain(setting.value), "source": setting.source, "where": setting.where}
+        for key, setting in resolved.sources().items()
+    }
+
+
+def _origin(setting: Setting) -> str:
+    # "default: default of …" would say it twice.
+    return setting.where if setting.source == "default" else f"{setting.source}: {setting.where}"
 
 
 def pass_text(pass_class: Any) -> str:
     """A pass for a terminal: its docstring, facts, wishes, and options with type, default and help."""
     declaration = pass_class.declaration
     lines = [declaration.name, *(f"  {line}".rstrip() for line in declaration.doc.splitlines()), ""]
-    for label in ("requires", "provides", "closes", "after", "before"):
+    for label in _ORDERING:
         names = [str(name) for name in getattr(declaration, label)]
         if names:
             lines.append(f"  {label:<9} {', '.join(names)}")
@@ -128,6 +149,22 @@ def pass_text(pass_class: Any) -> str:
     for row in option_rows(pass_class):
         lines += ["", f"  {row['name']} = {row['default']}   ({row['type']})", f"      {row['help']}"]
     return "\n".join(lines) + "\n"
+
+
+def pass_data(pass_class: Any) -> dict[str, Any]:
+    """A pass as plain data, for JSON."""
+    declaration = pass_class.declaration
+    return {
+        "name": declaration.name,
+        "about": declaration.about,
+        "doc": declaration.doc,
+        **{label: [str(name) for name in getattr(declaration, label)] for label in _ORDERING},
+        "needs_opset": declaration.needs_opset,
+        "options": option_rows(pass_class),
+    }
+
+
+_ORDERING = ("requires", "provides", "closes", "after", "before")
 
 
 def option_rows(pass_class: Any) -> list[dict[str, str]]:

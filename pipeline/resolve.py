@@ -15,6 +15,7 @@ import attrs
 from .declare import OPTION_METADATA, PassDeclaration, declaration_of
 from .errors import LadingError, PlanError, RecipeError, did_you_mean, near_miss
 from .plain import to_plain, toml_key, toml_value
+from .project import Project
 from .recipe import (
     LATEST,
     LOWEST_OPSET,
@@ -43,7 +44,7 @@ class ResolvedStep:
     """One pass of a recipe, with its options.
 
     `reference` is what a recipe file calls the pass; `settings` holds every option with its source, defaults
-    included; `made` is the pass itself.
+    included, `head` what is said about the step itself; `made` is the pass.
     """
 
     id: str
@@ -53,6 +54,7 @@ class ResolvedStep:
     after: tuple[str, ...]
     before: tuple[str, ...]
     settings: Mapping[str, Setting]
+    head: Mapping[str, Setting]
     where: str
 
     @property
@@ -76,7 +78,10 @@ class ResolvedStep:
 
 @attrs.frozen(kw_only=True)
 class ResolvedGroup:
-    """Steps that repeat, in this order, until they change nothing or `rounds` is used up."""
+    """Steps that repeat, in this order, until they change nothing or `rounds` is used up.
+
+    `head` holds what is said about the group, with its source.
+    """
 
     id: str
     members: tuple[ResolvedStep, ...]
@@ -84,6 +89,7 @@ class ResolvedGroup:
     enabled: bool
     after: tuple[str, ...]
     before: tuple[str, ...]
+    head: Mapping[str, Setting]
     where: str
 
 
@@ -91,7 +97,8 @@ class ResolvedGroup:
 class ResolvedRecipe:
     """All that an export will do: target, steps and options, with nothing left to look up.
 
-    `opset` may be "latest", which `run.target_of` settles when a run starts.
+    `opset` may be "latest", which `run.target_of` settles when a run starts.  `defaults` names the file of the project
+    that gave defaults, if one did.
     """
 
     name: str
@@ -102,6 +109,7 @@ class ResolvedRecipe:
     opset: Setting
     custom_opsets: Setting
     entries: tuple[ResolvedStep | ResolvedGroup, ...]
+    defaults: str | None = None
 
     def steps(self) -> tuple[ResolvedStep, ...]:
         """Every pass of the recipe, those in groups included, sorted by id."""
@@ -111,10 +119,13 @@ class ResolvedRecipe:
         return tuple(sorted(found, key=lambda step: step.id))
 
     def sources(self) -> dict[str, Setting]:
-        """Every value of the recipe by its dotted key, with its source."""
+        """Every value of the recipe by its dotted key, as `to_dict` writes it, with its source."""
         found = {"target.opset": self.opset, "target.custom_opsets": self.custom_opsets}
-        for step in self.steps():
-            found.update({f"{step.id}.{key}": setting for key, setting in step.settings.items()})
+        groups = [entry for entry in self.entries if isinstance(entry, ResolvedGroup)]
+        for entry in sorted((*groups, *self.steps()), key=lambda entry: entry.id):
+            found.update({f"{entry.id}.{_spelled(key)}": setting for key, setting in entry.head.items()})
+            if isinstance(entry, ResolvedStep):
+                found.update({f"{entry.id}.{key}": setting for key, setting in entry.settings.items()})
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,12 +173,14 @@ def resolve(
     overrides: Mapping[str, Any] | None = None,
     settings: Iterable[str] = (),
     passes: Sequence[Any] = (),
+    project: Project | None = None,
 ) -> ResolvedRecipe:
     """Bind `recipe` to the passes it names.
 
     `overrides` are values by dotted key ("fold-constants.size_limit"), as a caller from Python has them; `settings`
     the same as text ("fold-constants.enabled=false"), as a command line has them, and they win.  `passes` are further
-    passes, instances or classes, each of which becomes a step called by its name.
+    passes, instances or classes, each of which becomes a step called by its name.  The values of `project` go over
+    those of the recipe, and under the others.
 
     Raises:
         RecipeError: a step, key or option is unknown, or a value does not fit its type or its limits.
@@ -175,7 +188,7 @@ def resolve(
     """
     tables: dict[str, Table] = {step: dict(table) for step, table in recipe.steps.items()}
     target: Table = dict(recipe.target)
-    given = _overrides(overrides or {}, settings)
+    given = {**_projects(project), **_overrides(overrides or {}, settings)}
     # Which steps exist may depend on an override of a group's members, so those come first.
     for (step, key), setting in given.items():
         if key == "until_stable":
@@ -214,7 +227,18 @@ def resolve(
         opset=opset,
         custom_opsets=custom_opsets,
         entries=tuple(entries[step] for step in sorted(entries)),
+        defaults=None if project is None else project.file,
     )
+
+
+def _projects(project: Project | None) -> dict[tuple[str, str], Setting]:
+    if project is None:
+        return {}
+    return {_split(dotted, setting.where): setting for dotted, setting in project.values.items()}
+
+
+def _spelled(key: str) -> str:
+    return "until-stable" if key == "until_stable" else key
 
 
 def _overrides(values: Mapping[str, Any], texts: Iterable[str]) -> dict[tuple[str, str], Setting]:
@@ -323,8 +347,17 @@ def _resolve_step(step: str, table: Table, where: str, recipe: Recipe, registry:
         after=head.get("after", ()),
         before=head.get("before", ()),
         settings=settings,
+        head=_with_sources(step, table, {"pass": head.get("pass", step), "enabled": True, **head}),
         where=where,
     )
+
+
+def _with_sources(step: str, table: Table, values: Mapping[str, Any]) -> dict[str, Setting]:
+    """What is said about a step or a group, each value with where it is said."""
+    return {
+        key: attrs.evolve(table[key], value=value) if key in table else Setting(value, "default", f"default of {step}")
+        for key, value in values.items()
+    }
 
 
 def _options(step: str, pass_class: Any, given: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -381,6 +414,7 @@ def _resolve_group(group: str, table: Table, steps: Mapping[str, ResolvedStep]) 
         enabled=head.get("enabled", True),
         after=head.get("after", ()),
         before=head.get("before", ()),
+        head=_with_sources(group, table, {"until_stable": names, "rounds": rounds, "enabled": True, **head}),
         where=where,
     )
 
@@ -410,6 +444,10 @@ def _extra_step(extra: Any, registry: Registry, taken: set[str]) -> ResolvedStep
         after=(),
         before=(),
         settings=settings,
+        head={
+            "pass": Setting(reference_of(pass_class), "override", where),
+            "enabled": Setting(True, "default", f"default of {step}"),
+        },
         where=where,
     )
 

@@ -88,13 +88,13 @@ def describe(annotation: Any) -> str:
     if annotation in _WORDS:
         return _WORDS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if _is_union(annotation):
+    if is_union(annotation):
         return " or ".join(describe(argument) for argument in arguments)
     if origin is Literal:
         return " or ".join(repr(argument) for argument in arguments)
-    if _is_mapping(annotation):
+    if is_mapping(annotation):
         return f"a table of {describe(arguments[1])}" if arguments else "a table"
-    if _is_sequence(annotation):
+    if is_sequence(annotation):
         return f"a list of {describe(arguments[0])}" if arguments else "a list"
     return getattr(annotation, "__name__", str(annotation))
 
@@ -120,16 +120,19 @@ def _is_literal(annotation: object) -> bool:
     return get_origin(annotation) is Literal
 
 
-def _is_union(annotation: Any) -> bool:
+def is_union(annotation: Any) -> bool:
+    """Whether a type is one of several."""
     return get_origin(annotation) in (Union, types.UnionType)
 
 
-def _is_sequence(annotation: Any) -> bool:
+def is_sequence(annotation: Any) -> bool:
+    """Whether a type is a list or a tuple, text excepted."""
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, Sequence) and not issubclass(origin, (str, bytes))
 
 
-def _is_mapping(annotation: Any) -> bool:
+def is_mapping(annotation: Any) -> bool:
+    """Whether a type is a table."""
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
@@ -169,7 +172,7 @@ def _mapping(value: Any, annotation: Any) -> Any:
 
 
 def _key(key: Any, annotation: Any) -> Any:
-    wants_int = annotation is int or (_is_union(annotation) and int in get_args(annotation))
+    wants_int = annotation is int or (is_union(annotation) and int in get_args(annotation))
     if wants_int and isinstance(key, str) and key.lstrip("-").isdecimal():
         return int(key)
     return fit(key, annotation)
@@ -198,9 +201,9 @@ def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook_func(lambda annotation: isinstance(annotation, type), _instance)
     converter.register_structure_hook_func(_is_literal, _literal)
-    converter.register_structure_hook_func(_is_mapping, _mapping)
-    converter.register_structure_hook_func(_is_sequence, _sequence)
-    converter.register_structure_hook_func(_is_union, _union)
+    converter.register_structure_hook_func(is_mapping, _mapping)
+    converter.register_structure_hook_func(is_sequence, _sequence)
+    converter.register_structure_hook_func(is_union, _union)
     converter.register_structure_hook(bool, _exactly(bool))
     converter.register_structure_hook(int, _exactly(int))
     converter.register_structure_hook(float, _exactly(float, also=(int,)))

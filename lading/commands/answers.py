@@ -8,10 +8,14 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from ..pipeline.project import Project
 
 
 class Format(str, Enum):
@@ -24,6 +28,15 @@ class Format(str, Enum):
 MODEL = "path/file.py:factory, package.module:factory, or program.pt2"
 
 Recipe = Annotated[str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="A shipped recipe or a recipe file.")]
+ProjectRecipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        metavar="NAME|FILE",
+        help="A recipe by its name, or a recipe file; by default that of [tool.lading], or inference.",
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="STEP.OPTION=VALUE", help="Override a value of the recipe.")
 ]
@@ -64,12 +77,25 @@ def write_whole(file: Path, text: str) -> None:
         raise UsageError(f"the file cannot be written: {error.strerror}", where=str(file)) from error
 
 
-def resolved_recipe(recipe: str, settings: list[str] | None) -> tuple[Any, Any]:
-    """The recipe of a command, resolved, and the registry of passes that it was resolved with."""
+class ShownByName(TyperGroup):
+    """A family of commands where `lading passes NAME` is short for `lading passes show NAME`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command of `args`, or take them for what is to be shown."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+def resolved_recipe(recipe: str | None, settings: list[str] | None, project: Project | None = None) -> tuple[Any, Any]:
+    """The recipe of a command, resolved, and the registry of passes that it was resolved with.
+
+    `project` is where defaults come from; where no recipe is named it is the project's, or inference.
+    """
     from ..passes import BUILTIN
-    from ..pipeline.recipe import load_recipe
     from ..pipeline.registry import Registry
     from ..pipeline.resolve import resolve
+    from ..resolving import loaded_recipe
 
     registry = Registry(BUILTIN)
-    return resolve(load_recipe(recipe), registry, settings=settings or ()), registry
+    return resolve(loaded_recipe(recipe, project), registry, settings=settings or (), project=project), registry

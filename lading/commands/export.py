@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .answers import MODEL, AsFormat, Format, Recipe, Settings, say_json, stderr_console
+from .answers import MODEL, AsFormat, Format, ProjectRecipe, Settings, say_json, stderr_console
 
 
 class LogLevel(str, Enum):
@@ -24,7 +24,7 @@ class LogLevel(str, Enum):
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The ONNX file to write.")],
-    recipe: Recipe = "inference",
+    recipe: ProjectRecipe = None,
     settings: Settings = None,
     inputs: Annotated[
         list[str] | None,
@@ -63,6 +63,7 @@ def export(
     from ..input_specs import example_call, parse_input
     from ..model_reference import load_model
     from ..pipeline.audit import Sink
+    from ..pipeline.project import find_project
     from ..pipeline.telemetry import Spans
 
     specs = [parse_input(text) for text in inputs or ()]
@@ -89,6 +90,7 @@ def export(
             dynamic_axes=axes or None,
             opset_version=opset,
             recipe=recipe,
+            defaults=find_project(),
             settings=settings or (),
             weights=weights,
             verify=verify,

@@ -11,6 +11,7 @@ import attrs
 
 BOX_WIDTH, BOX_HEIGHT, MEMBER_HEIGHT, GAP, LEFT, ARC = 280, 36, 26, 24, 12, 26
 _CHARACTERS = 30
+_ALONE = ' xmlns="http://www.w3.org/2000/svg"'
 
 
 @attrs.frozen
@@ -60,8 +61,11 @@ def boxes_of(plan: Sequence[Mapping[str, Any]], outcomes: Mapping[str, str]) -> 
     return list(boxes.values())
 
 
-def plan_svg(boxes: Sequence[Box], title: str) -> str:
-    """The picture as an SVG element; colours are those of the page, by class."""
+def plan_svg(boxes: Sequence[Box], title: str, style: str | None = None) -> str:
+    """The picture as an SVG element; colours are those of the page, by class.
+
+    With a `style` sheet of its own, it is a document that stands alone.
+    """
     tops: dict[str, int] = {}
     y = 6
     for box in boxes:
@@ -72,8 +76,9 @@ def plan_svg(boxes: Sequence[Box], title: str) -> str:
     reach = max((place[then] - place[first] for first, then in kept), default=1)
     width = LEFT + BOX_WIDTH + 14 + (ARC * min(reach, 6) if reach > 1 else 0)
     parts = [
-        f'<svg class="plan" viewBox="0 0 {width} {y}" width="{width}" height="{y}" role="img" '
-        f'aria-label="{escape(title)}">',
+        f'<svg{_ALONE if style else ""} class="plan" viewBox="0 0 {width} {y}" width="{width}" height="{y}" '
+        f'role="img" aria-label="{escape(title)}">',
+        f"<title>{escape(title)}</title><style>{escape(style)}</style>" if style else "",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z"/></marker></defs>',
     ]
@@ -144,6 +149,8 @@ def _mark(outcome: str, y: int) -> str:
 
 
 def _word(outcome: str) -> str:
+    if outcome.startswith("skipped"):
+        return "skipped"
     return outcome if outcome in ("applied", "unchanged", "failed", "running", "group") else "waiting"
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lading.pipeline.errors import RecipeError
+from lading.passes import BUILTIN
+from lading.pipeline.errors import RecipeError, UsageError
+from lading.pipeline.plan import make_plan
 from lading.pipeline.recipe import Setting, load_recipe, shipped_recipes
+from lading.pipeline.registry import Registry
+from lading.pipeline.resolve import resolve
 from support.fake_passes import recipe_file
 
 HEAD = '[recipe]\nname = "r"\nabout = "x"\n'
@@ -128,3 +132,41 @@ def test_a_recipe_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "binary.toml"
     path.write_bytes(b"\xff\xfe")
     assert "recipe is not UTF-8 text" in failure(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("[target]\nopset = 5\n", "opset", 5),
+        ("[target]\nopsets = 18\n", "opsets", 5),
+        ("[target]\n\ncustom_opsets = { acme = 0 }\n", "custom_opsets", 6),
+        ("[step.trace]\nenabled = 1\n", "trace.enabled", 5),
+        ("[step.trace]\n\nstrategi = 'auto'\n", "strategi", 6),
+        ("[step.trace]\nstrategy = 'guess'\n", "trace.strategy", 5),
+        ("[step]\ntrace = { strategy = 'guess' }\n", "trace.strategy", 5),
+        ("step.trace.strategy = 'guess'\n", "trace.strategy", 2),
+        ("[step.trace]\nrounds = 2\n", "trace", 5),
+        ("[step.trace]\nexamples = []\n", "examples", 5),
+        ("[step.verify]\nrtol = -1\n", "verify.rtol", 5),
+        ("[step.nosuch]\n", "nosuch", 4),
+        ("[step.mine]\npass = 'nosuch'\n", "nosuch", 5),
+        ("[step.mine]\npass = 'nosuch.py:Mine'\n", "nosuch.py", 5),
+        ("[step.tidy]\nuntil-stable = []\n", "tidy", 5),
+        ("[step.tidy]\nuntil-stable = ['nosuch']\n", "nosuch", 5),
+        ("[step.tidy]\nuntil-stable = ['drop-dead']\nlevel = 3\n", "level", 6),
+        ("[step.trace]\nafter = ['nosuch']\n", "nosuch", 5),
+    ],
+)
+def test_a_mistake_is_said_with_file_line_and_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, key: str, line: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    registry = Registry(BUILTIN, entry_points=False)
+    head = HEAD if not text.startswith("step.") else ""
+    tail = HEAD if head == "" else ""
+    path = tmp_path / "test.toml"
+    path.write_text(head + text if head else "\n" + text + tail)
+    with pytest.raises(UsageError) as caught:
+        make_plan(resolve(load_recipe(path), registry), registry)
+    assert key in caught.value.what
+    assert f"test.toml:{line}" == caught.value.where

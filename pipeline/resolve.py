@@ -121,8 +121,9 @@ class ResolvedRecipe:
     def sources(self) -> dict[str, Setting]:
         """Every value of the recipe by its dotted key, as `to_dict` writes it, with its source."""
         found = {"target.opset": self.opset, "target.custom_opsets": self.custom_opsets}
-        groups = [entry for entry in self.entries if isinstance(entry, ResolvedGroup)]
-        for entry in sorted((*groups, *self.steps()), key=lambda entry: entry.id):
+        everything: list[ResolvedStep | ResolvedGroup] = [*self.steps()]
+        everything += [entry for entry in self.entries if isinstance(entry, ResolvedGroup)]
+        for entry in sorted(everything, key=lambda entry: entry.id):
             found.update({f"{entry.id}.{_spelled(key)}": setting for key, setting in entry.head.items()})
             if isinstance(entry, ResolvedStep):
                 found.update({f"{entry.id}.{key}": setting for key, setting in entry.settings.items()})

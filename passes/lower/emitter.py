@@ -46,6 +46,7 @@ _CARRIERS: dict[ir.DataType, tuple[ir.DataType, ...]] = {
 
 _OUTPUT_DTYPE_ATTRIBUTES = {
     "Cast": "to",
+    "BitCast": "to",
     "RandomNormal": "dtype",
     "RandomUniform": "dtype",
     "RandomNormalLike": "dtype",

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from ..emitter import Emitter, Operand
@@ -18,6 +20,8 @@ _WIDTH = {
     ir.DataType.UINT32: 32,
     ir.DataType.INT64: 64,
 }
+
+_INT64 = ir.DataType.INT64
 
 _OVERLOADS = ("Tensor", "Scalar", "Scalar_Tensor")
 
@@ -118,3 +122,30 @@ def right_shift(
     # A negative shift and one beyond the width leave nothing but the sign, which 62 places do for all but the extremes.
     places = op.Where(op.Less(b, 0), min(width - 1, 62), op.Min(b, min(width - 1, 62)))
     return floored_quotient(op, wide, _power_of_two(op, places, None, ir.DataType.INT64))
+
+
+# ---- the exclusive or of all elements --------------------------------------------------------------------------------
+
+
+@lowers("aten::hash_tensor")
+def hash_tensor(op: Emitter, x: ir.Value, *, dim: Sequence[int] = (), keepdim: bool = False, mode: int = 0) -> ir.Value:
+    """Reduce 64 bits of each element by exclusive or: of floats the bits of a double, of others those of an int64.
+
+    No operator reduces so: a bit is set where an odd number of elements has it. All bits of all elements are there at
+    once.
+    """
+    if mode != 0:
+        raise op.cannot(f"mode {mode} of hash_tensor is not known")
+    rank = op.rank(x)
+    whole = op.BitCast(op.cast(x, ir.DataType.DOUBLE), to=_INT64) if is_float(x) else op.cast(x, _INT64)
+    # In halves, which have no sign and whose sums are exact where a runtime adds in doubles.
+    half = op.const(1 << 32, _INT64)
+    halves = [op.Mod(floored_quotient(op, whole, half), half), op.Mod(whole, half)]
+    powers = op.const([1 << place for place in range(32)], _INT64)
+    axes = [axis % rank for axis in dim] or list(range(rank)) if rank else []
+    found = []
+    for part in halves:
+        bits = op.Mod(op.Div(op.Unsqueeze(part, op.i64([rank])), powers), 2)
+        odd = op.Mod(op.ReduceSum(bits, op.i64(axes), keepdims=int(keepdim)), 2) if axes else bits
+        found.append(op.cast(op.ReduceSum(op.Mul(odd, powers), op.i64([-1]), keepdims=0), ir.DataType.UINT64))
+    return op.Add(op.Mul(found[0], op.const(1 << 32, ir.DataType.UINT64)), found[1])

@@ -30,6 +30,11 @@ CALLS = [
     call(A.bitwise_right_shift.Tensor, N, PLACES),
     call(A.bitwise_right_shift.Tensor_Scalar, N, 2),
     call(A.bitwise_right_shift.Tensor_Scalar, SMALL, 9),
+    *(call(A.hash_tensor.default, x) for x in (N, SMALL, B, torch.tensor(-7))),
+    call(A.hash_tensor.default, N, [1], keepdim=True),
+    call(A.hash_tensor.default, N.repeat(3, 1), [-2]),
+    call(A.hash_tensor.default, tensor(2, 3), floor=26),
+    call(A.hash_tensor.default, tensor(2, 3, dtype=torch.float16), [0], floor=26),
 ]
 
 

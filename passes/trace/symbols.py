@@ -294,7 +294,9 @@ class Axes(ShapeEnv):  # type: ignore[misc]
 
     def _hinted(self, question: sympy.Basic) -> sympy.Basic | None:
         """Return the answer to a yes-or-no question for the sizes of the example, None for any other question."""
-        if not _is_question(question) or not question.free_symbols <= self._name_of.keys():
+        if not _is_question(question) or not question.free_symbols:
+            return None
+        if not question.free_symbols <= self._name_of.keys():
             return None
         sizes = {symbol: self.backed_var_to_val[symbol] for symbol in question.free_symbols}
         answer = question.xreplace(sizes)

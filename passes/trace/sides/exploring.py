@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 import onnx_ir as ir
@@ -28,6 +29,9 @@ from lading.pipeline.origin import META_KEY, NOWHERE
 
 _TRIES = 3
 """How many sizes on the other side of a decision are tried, if the model cannot be recorded at the first."""
+
+Decision = tuple[Any, str, Any]
+"""What was asked and what was answered."""
 
 Record = Callable[[Arguments], tuple[ir.Model, Capture]]
 
@@ -64,55 +68,68 @@ class Explorer:
     def explore(self, model: ir.Model, capture: Capture) -> tuple[ir.Model, Capture]:
         """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
         allowed = self.budget
-        way = self._settled(_Way(model, capture, dict(capture.axes)), 0)
+        way = self._settled(_Way(model, capture, dict(capture.axes)), frozenset())
         details = {**way.capture.details, "further_recordings": allowed - self.budget}
         notes = tuple(dict.fromkeys((*way.capture.decisions, *self.notes)))
         return way.model, attrs.evolve(way.capture, decisions=notes, details=details)
 
-    def _settled(self, way: _Way, first: int) -> _Way:
-        """Take both sides of the decisions of a way from one of them on; what is left of those are its guards."""
+    def _settled(self, way: _Way, taken: frozenset[Decision]) -> _Way:
+        """Take both sides of the decisions of a way but for those taken before; its guards are what is left of them."""
         guards = way.capture.guards
         limits: list[Guard] = []
-        for index in range(first, len(guards)):
-            asked = guards[index]
+        for index, asked in enumerate(guards):
+            if _decision(asked) in taken:
+                continue
             path = [guard for guard in guards[:index] if not guard.harmless]
-            other = self._other_side(asked, path, way, limits)
-            if other is None:
+            found = self._other_side(asked, path, way, limits)
+            if found is None:
                 continue
-            turned = next((g for g in other.capture.guards if g.expression == asked.expression), None)
-            if turned is None or turned.outcome == asked.outcome:
-                self._note(asked, "at other sizes the question is not asked again")
-                limits.append(asked)
-                continue
+            other, turned = found
             _agree(asked, way, other)
             if same_program(way.recording, other.recording, self.names):
                 why = f"{asked.condition}: both sides are one program"
                 self.notes.append(("decision without effect", why, asked.source))
                 limits.append(attrs.evolve(asked, harmless=True))
             else:
-                here = self._settled(way, index + 1)
-                there = self._settled(other, other.capture.guards.index(turned) + 1)
+                before = taken.union(map(_decision, guards[:index]))
+                here = self._settled(way, before | {_decision(asked)})
+                there = self._settled(other, before | {_decision(turned)})
                 joined = self._joined(asked, here, there)
                 if joined is None:
                     return _limited(here, *limits, asked)
                 return _limited(joined, *limits, attrs.evolve(asked, harmless=True))
         return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
 
-    def _other_side(self, asked: Guard, path: Sequence[Guard], way: _Way, limits: list[Guard]) -> _Way | None:
-        """Return a recording of the other side of a decision; where there is none, say what becomes of the decision."""
+    def _other_side(
+        self, asked: Guard, path: Sequence[Guard], way: _Way, limits: list[Guard]
+    ) -> tuple[_Way, Guard] | None:
+        """Return a recording of the other side of a decision, and the decision there.
+
+        Where there is none, say what becomes of the decision.
+        """
         if asked.harmless or not has_two_sides(asked):
             limits.append(asked)
             return None
         # Decisions without another side were taken before, or are ruled out by the ranges of the axes: no limit.
         why = ""
+        special: list[tuple[int, _Way, Guard]] = []
         for sizes in itertools.islice(witnesses(asked, path, way.sizes, self.arguments.ranges), _TRIES):
             if self.budget <= 0:
                 why = "no further recording is allowed"
                 break
             other = self._recorded(sizes)
             if isinstance(other, _Way):
-                return other
+                turned = next((one for one in other.capture.guards if one.expression == asked.expression), None)
+                # Sizes may be special in another way as well: a quotient that happens to be 1, say.
+                if turned is not None and turned.outcome != asked.outcome:
+                    more = len(_agreements(other) - _agreements(way))
+                    if not more:
+                        return other, turned
+                    special.append((more, other, turned))
+                other = "at other sizes the question is not asked again"
             why = other
+        if special:
+            return min(special, key=lambda one: one[0])[1:]
         if why:
             self._note(asked, why)
             limits.append(asked)
@@ -171,6 +188,15 @@ class Explorer:
 
     def _note(self, asked: Guard, why: str) -> None:
         self.notes.append(("size decided for good", f"{asked.condition}: {why}", asked.source))
+
+
+def _decision(guard: Guard) -> Decision:
+    return guard.expression, guard.condition, guard.outcome
+
+
+def _agreements(way: _Way) -> set[Decision]:
+    """Return what a recording relies on beyond the model's own questions: sizes that have to agree."""
+    return {_decision(guard) for guard in way.capture.guards if not guard.by_user and not guard.harmless}
 
 
 def _agree(asked: Guard, way: _Way, other: _Way) -> None:

@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check types format golden tables sweep docs faults bench clients clean
+.PHONY: help install test check types format golden tables sweep docs faults bench constructs clients clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ bench: ## Measure exports against both stock exporters and write benchmarks/READ
 	$(PYTHON) benchmarks/scaling.py --write
 	$(PYTHON) benchmarks/large_models.py --write
 	$(PYTHON) benchmarks/graph_quality.py --write
+
+constructs: ## Run all three exporters on the models of tests/constructs and write benchmarks/README.md (an hour of CPU)
+	$(PYTHON) benchmarks/constructs.py --write
 
 clients: ## Run libraries' own exports under lading and under both stock exporters, and write benchmarks/README.md
 	$(PYTHON) benchmarks/clients/clients.py --write

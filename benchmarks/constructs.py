@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs lading and both exporters of PyTorch on the small models of `tests/constructs`, and writes the table.
 
-    python benchmarks/constructs.py                      # all of it, into benchmarks/README.md
-    python benchmarks/constructs.py --families loops --exporters lading torchscript --no-write
+    python benchmarks/constructs.py --write                       # all of it, into benchmarks/README.md
+    python benchmarks/constructs.py --families loops --exporters lading torchscript
+    python benchmarks/constructs.py --results all.jsonl --write   # what the file has already is not run again
 
 Each export is right (it runs in onnxruntime and agrees with PyTorch on every call of the model), wrong (it runs and
-differs on one), or fails. A worker process does the exports of one exporter; where it dies, the next one goes on.
+differs on one, or does not run), or fails. One process does the exports of an exporter, one after the other; where it
+dies or says nothing for too long, another one goes on with the next.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ import io
 import json
 import logging
 import os
-import queue
+import selectors
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import measuring
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -34,11 +38,23 @@ ROOT = HERE.parent
 sys.path[:] = [str(ROOT), str(ROOT / "tests"), *(path for path in sys.path if Path(path).resolve() != HERE)]
 
 EXPORTERS = ("lading", "torchscript", "dynamo")
-NEWEST_OF = {"torchscript": 20}
+NEWEST_OF = {"torchscript": 20, "dynamo": 23}
 """The newest opset that an exporter has, where that is not the newest of onnx: it is asked for that one."""
 
-README = ROOT / "benchmarks" / "README.md"
-BEGIN, END = "<!-- constructs: begin -->", "<!-- constructs: end -->"
+FORMS_OF = {
+    "lading": ("eager", "script", "traced", "frozen", "optimized", "program"),
+    "torchscript": ("eager", "script", "traced", "frozen", "optimized"),
+    "dynamo": ("eager", "program", "script"),
+}
+"""The forms of a model that an exporter is given. dynamo refuses whatever is TorchScript: one
+such form is enough for it."""
+
+OPSETS_OF = {"dynamo": 1}
+"""At how many opsets an exporter is run, counted from the newest, where not at all of them: dynamo writes older
+ones with the version converter of onnx, whatever the model is."""
+
+Case = tuple[str, str, int]
+"""The label of a model, the form and the opset."""
 
 
 # ---- one export ------------------------------------------------------------------------------------------------------
@@ -57,86 +73,123 @@ def outcome_of(exporter: str, one: Any, form: str, opset: int) -> tuple[str, str
 
 
 def _with_lading(one: Any, form: str, opset: int) -> bytes:
+    from constructs.test_constructs import lowerings_of
+
     import lading
 
-    model, call = one.model(form), (*one.calls[0], {})
-    exported = lading.export(model, call, opset_version=opset, dynamic_axes=dict(one.axes), verify=False)
+    args, kwargs = one.arguments()
+    axes: dict[str, Any] = {} if form == "program" else {"dynamic_axes": dict(one.axes), "dynamic_shapes": one.shapes}
+    with lowerings_of(one):
+        exported = lading.export(one.model(form), (*args, kwargs), opset_version=opset, verify=False, **axes)
     return exported.model_proto.SerializeToString()
 
 
+def _with_torchscript(one: Any, form: str, opset: int) -> bytes:
+    import torch
+
+    args, kwargs = one.arguments()
+    names, axes = zip(*_inputs(one), strict=True) if _inputs(one) else ((), ())
+    file = io.BytesIO()
+    torch.onnx.export(
+        _module(one, form),
+        (*args, kwargs),
+        file,
+        opset_version=opset,
+        dynamo=False,
+        input_names=list(names),
+        dynamic_axes={name: dict(free) for name, free in zip(names, axes, strict=True) if free} or None,
+    )
+    return file.getvalue()
+
+
+def _with_dynamo(one: Any, form: str, opset: int) -> bytes:
+    import torch
+
+    args, kwargs = one.arguments()
+    shapes = None if form == "program" else one.shapes or _free_shapes(one)
+    program = torch.onnx.export(
+        _module(one, form), args, kwargs=kwargs, opset_version=opset, dynamo=True, dynamic_shapes=shapes
+    )
+    return program.model_proto.SerializeToString()
+
+
+_EXPORT = {"lading": _with_lading, "torchscript": _with_torchscript, "dynamo": _with_dynamo}
+
+
 def _module(one: Any, form: str) -> Any:
+    """Return the model in a form, a function as the module that both exporters of PyTorch want."""
     import torch
 
     model = one.model(form)
-    if isinstance(model, (torch.nn.Module, torch.jit.ScriptFunction)):
+    if not inspect.isfunction(model):
         return model
-
-    class Wrapped(torch.nn.Module):
-        def forward(self, *args: Any) -> Any:
-            return model(*args)
-
-    Wrapped.__name__ = one.name
-    made = Wrapped()
-    self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    made.forward.__func__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [self_parameter, *inspect.signature(model).parameters.values()]
-    )
-    return made
+    return type(one.name, (torch.nn.Module,), {"forward": staticmethod(model)})()
 
 
-def _with_torch(one: Any, form: str, opset: int, dynamo: bool) -> bytes:
+def _bound(one: Any) -> dict[str, Any]:
+    """Return the arguments of the example by parameter."""
+    made = one.make()
+    args, kwargs = one.arguments()
+    return inspect.signature(getattr(made, "forward", made)).bind(*args, **kwargs).arguments
+
+
+def _inputs(one: Any) -> list[tuple[str, dict[int, str]]]:
+    """Return the names of the tensors of the example, each with its dynamic axes."""
     import torch
+    from lading.passes.signature.structure import leaves
 
-    model = _module(one, form)
-    call = one.calls[0]
-    function = one.make() if not isinstance(one.make(), torch.nn.Module) else one.make().forward
-    names = list(inspect.signature(function).parameters)[: len(call)]
-    flat = all(isinstance(value, torch.Tensor) for value in call)
-    options: dict[str, Any] = {"input_names": names} if flat else {}
-    if flat and one.axes and dynamo:
-        free = torch.export.Dim.DYNAMIC
-        options["dynamic_shapes"] = tuple(dict.fromkeys(one.axes.get(name, ()), free) or None for name in names)
-    elif flat:
-        options["dynamic_axes"] = dict(one.axes) or None
-    file = io.BytesIO()
-    program = torch.onnx.export(
-        model,
-        (*call, {}) if not dynamo else call,
-        None if dynamo else file,
-        opset_version=opset,
-        dynamo=dynamo,
-        **options,
-    )
-    return program.model_proto.SerializeToString() if dynamo else file.getvalue()
+    shapes = dict(leaves(_by_name(one, one.shapes))) if one.shapes else {}
+    found = []
+    for name, leaf in leaves(_bound(one)):
+        if isinstance(leaf, torch.Tensor):
+            free = one.axes.get(name, {})
+            axes = dict(free) if isinstance(free, dict) else {axis: f"{name}_{axis}" for axis in free}
+            axes |= {axis: f"{name}_{axis}" for axis in range(leaf.dim()) if f"{name}.{axis}" in shapes}
+            found.append((name, axes))
+    return found
 
 
-_EXPORT = {
-    "lading": _with_lading,
-    "torchscript": lambda one, form, opset: _with_torch(one, form, opset, False),
-    "dynamo": lambda one, form, opset: _with_torch(one, form, opset, True),
-}
+def _by_name(one: Any, shapes: Any) -> Any:
+    return shapes if isinstance(shapes, dict) else dict(zip(_bound(one), shapes, strict=False))
+
+
+def _free_shapes(one: Any) -> Any:
+    """Return the dynamic axes of a model nested as its arguments are, None where there are none."""
+    from lading.passes.signature.structure import leaves, replace_leaves
+    from torch.export import Dim
+
+    if not one.axes:
+        return None
+    bound = _bound(one)
+    names = iter([name for name, _ in leaves(bound)])
+    return replace_leaves(bound, lambda _: dict.fromkeys(one.axes.get(next(names), ()), Dim.DYNAMIC) or None)
 
 
 def _compared(data: bytes, one: Any) -> tuple[str, str]:
     import numpy as np
     import onnxruntime
-    from constructs.test_constructs import flat_results, flat_tensors
+    from constructs.test_constructs import flat_results, flat_sequences, flat_tensors
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
-    for number, call in enumerate(one.calls):
-        expected = flat_results(one, call)
-        feeds = dict(zip(names, flat_tensors(call), strict=False))
-        results = session.run(None, feeds)
+    taken = [value.name for value in session.get_inputs()]
+    names = [name for name, _ in _inputs(one)]
+    if len(taken) == len(names):
+        names = taken
+    elif not set(taken) <= set(names):
+        return "wrong", f"{len(taken)} inputs for {len(names)}"
+    for number in range(len(one.calls)):
+        expected = flat_results(one, number)
+        feeds = dict(zip(names, flat_tensors(one, number), strict=True))
+        results = flat_sequences(session.run(None, {name: feeds[name] for name in taken}))
         if len(expected) != len(results):
             return "wrong", f"{len(results)} outputs for {len(expected)}"
         for left, right in zip(expected, results, strict=True):
-            if left.shape != np.shape(right):
-                return "wrong", f"call {number}: shape {np.shape(right)} for {left.shape}"
-            if not np.allclose(right, left, rtol=1e-4, atol=1e-5):
+            if left.shape != right.shape or left.dtype != right.dtype:
+                return "wrong", f"call {number}: {right.dtype}{list(right.shape)} for {left.dtype}{list(left.shape)}"
+            if not np.allclose(right, left, rtol=one.tolerance or 1e-4, atol=one.tolerance or 1e-5, equal_nan=True):
                 return "wrong", f"call {number}: values differ"
     return "right", ""
 
@@ -144,111 +197,151 @@ def _compared(data: bytes, one: Any) -> tuple[str, str]:
 # ---- workers ---------------------------------------------------------------------------------------------------------
 
 
-def _cases(families: Sequence[str]) -> list[tuple[Any, str, int]]:
+def cases_of(exporter: str, families: Sequence[str]) -> dict[Case, Any]:
+    """Return the cases that an exporter is run on, each with its model."""
     from constructs import collect
-    from constructs.registry import cases
+    from constructs.registry import OPSETS, cases
 
     assert collect.LOADED
-    return [case for case in cases() if not families or case[0].family in families]
+    found = {}
+    forms = FORMS_OF[exporter]
+    asked = cases(forms, OPSETS[-OPSETS_OF.get(exporter, len(OPSETS)) :])
+    # What is wanted most comes first: a run that is broken off leaves whole opsets.
+    for one, form, opset in sorted(asked, key=lambda case: (-case[2], forms.index(case[1]))):
+        # A lowering of the user's is lading's to take.
+        if (not families or one.family in families) and (exporter == "lading" or not one.lowerings):
+            found[one.label, form, opset] = one
+    return found
 
 
-def work(exporter: str, families: Sequence[str], start: int) -> None:
-    """Do the exports of one exporter from a case on, and print one JSON line for each."""
+def work(exporter: str) -> None:
+    """Do the exports that are asked for, a line of JSON each, and answer each with one."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what exporters print from C++
-    for index, (one, form, opset) in enumerate(_cases(families)):
-        if index < start:
-            continue
-        began = time.perf_counter()
+    cases = cases_of(exporter, ())
+    for line in sys.stdin:
+        case = tuple(json.loads(line))
+        began = time.process_time()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            outcome, why = outcome_of(exporter, one, form, opset)
-        seconds = round(time.perf_counter() - began, 3)
-        row = {"case": one.label, "family": one.family, "form": form, "opset": opset, "outcome": outcome}
-        print(json.dumps({**row, "why": why, "seconds": seconds}), file=out, flush=True)
+            outcome, why = outcome_of(exporter, cases[case], *case[1:])
+        seconds = round(time.process_time() - began, 3)
+        print(json.dumps({"outcome": outcome, "why": why, "seconds": seconds}), file=out, flush=True)
 
 
-def results_of(exporter: str, families: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
-    """Yield the results of one exporter; a case that kills or holds up its worker fails."""
-    total = _cases(families)
-    done = 0
-    while done < len(total):
-        command = [sys.executable, __file__, "--worker", exporter, "--start", str(done), "--families", *families]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:
-            assert worker.stdout is not None
-            for line in _lines(worker, limit):
-                yield {**json.loads(line), "exporter": exporter}
-                done += 1
-            worker.kill()
-        if done < len(total):
-            one, form, opset = total[done]
-            row = {"case": one.label, "family": one.family, "form": form, "opset": opset, "exporter": exporter}
-            yield {**row, "outcome": "fails", "why": "the process died or hung", "seconds": limit}
-            done += 1
+class Worker:
+    """A process that exports by one exporter, and is replaced where it dies or hangs."""
+
+    def __init__(self, exporter: str, limit: float) -> None:
+        self.exporter, self.limit = exporter, limit
+        self._process: subprocess.Popen[str] | None = None
+
+    def outcome(self, case: Case) -> dict[str, Any]:
+        """Return what became of an export."""
+        if self._process is None:
+            command = [sys.executable, __file__, "--worker", self.exporter]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        began = time.monotonic()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(case) + "\n")
+            process.stdin.flush()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            answer = process.stdout.readline() if selector.select(self.limit) else ""
+        if answer:
+            return json.loads(answer)
+        self.close()
+        why = "the process died" if time.monotonic() - began < self.limit else f"more than {self.limit:.0f} s"
+        return {"outcome": "fails", "why": why, "seconds": round(time.monotonic() - began, 3)}
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
 
-def _lines(worker: subprocess.Popen[str], limit: float) -> Iterator[str]:
-    """Yield the lines of a worker until it ends or says nothing for too long."""
-    lines: queue.Queue[str | None] = queue.Queue()
+def measure(
+    exporters: Sequence[str], families: Sequence[str], opsets: Sequence[int], limit: float, file: Path
+) -> Iterator[dict[str, Any]]:
+    """Yield one row for each export; those that are in the file are read, the others run and written to it."""
+    known = {}
+    if file.exists():
+        for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+            known[row["exporter"], row["case"], row["form"], row["opset"]] = row
+    for exporter in exporters:
+        worker = Worker(exporter, limit)
+        try:
+            for case, one in cases_of(exporter, families).items():
+                if opsets and case[2] not in opsets:
+                    continue
+                if (exporter, *case) not in known:
+                    row = {"exporter": exporter, "family": one.family, **dict(zip(_KEYS, case, strict=True))}
+                    row |= worker.outcome(case)
+                    known[(exporter, *case)] = row
+                    with file.open("a", encoding="utf-8") as lines:
+                        lines.write(json.dumps(row) + "\n")
+                yield known[(exporter, *case)]
+        finally:
+            worker.close()
 
-    def read() -> None:
-        assert worker.stdout is not None
-        for line in worker.stdout:
-            lines.put(line)
-        lines.put(None)
 
-    threading.Thread(target=read, daemon=True).start()
-    with contextlib.suppress(queue.Empty):
-        while (line := lines.get(timeout=limit)) is not None:
-            yield line
+_KEYS = ("case", "form", "opset")
 
 
-# ---- the table -------------------------------------------------------------------------------------------------------
+# ---- the report ------------------------------------------------------------------------------------------------------
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the counts and the cases where a peer is right and lading is not, as Markdown."""
-    exporters = [name for name in EXPORTERS if any(row["exporter"] == name for row in rows)]
-    keys = sorted({(row["form"], row["opset"]) for row in rows})
-    lines = ["| form | opset | cases | " + " | ".join(exporters) + " |", "|" + " --- |" * (3 + len(exporters))]
-    for form, opset in keys:
-        here = [row for row in rows if (row["form"], row["opset"]) == (form, opset)]
-        cells = []
-        for exporter in exporters:
-            count = collections.Counter(row["outcome"] for row in here if row["exporter"] == exporter)
-            cells.append(f"{count['right']} right, {count['wrong']} wrong, {count['fails']} fail")
-        cases = len({row["case"] for row in here})
-        lines.append(f"| {form} | {opset} | {cases} | " + " | ".join(cells) + " |")
+def report(rows: Sequence[dict[str, Any]]) -> str:
+    """Return setting, tables and the cases where a peer is right and lading is not, as Markdown."""
+    parts = [measuring.setting()]
+    newest = max(row["opset"] for row in rows)
+    for title, keys in (("family", ("family",)), ("form, opset", ("form", "opset"))):
+        parts.append(_table(title, keys, rows))
+    at_newest = [row for row in rows if row["opset"] == newest]
+    parts.append(f"At opset {newest} alone:\n\n" + _table("form", ("form",), at_newest))
     behind = _behind(rows)
-    lines += ["", "Right in a peer and not in lading: " + (", ".join(behind) if behind else "none") + "."]
-    return "\n".join(lines)
+    parts.append("Right in a peer and not in lading: " + ("none." if not behind else "\n\n" + "\n".join(behind)))
+    return "\n\n".join(parts)
+
+
+def _table(title: str, keys: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    head = [title]
+    for exporter in EXPORTERS:
+        head += [f"{exporter}: cases", "right", "wrong", "fails"]
+    groups = sorted({tuple(row[key] for key in keys) for row in rows})
+    lines = []
+    for group in [*groups, None]:
+        line = ["all" if group is None else ", ".join(map(str, group))]
+        for exporter in EXPORTERS:
+            count = collections.Counter(
+                row["outcome"]
+                for row in rows
+                if row["exporter"] == exporter and group in (None, tuple(row[key] for key in keys))
+            )
+            line += [str(number) for number in (count.total(), count["right"], count["wrong"], count["fails"])]
+        lines.append(line)
+    return measuring.table(head, lines)
 
 
 def _behind(rows: Sequence[dict[str, Any]]) -> list[str]:
-    right = {(row["exporter"], row["case"], row["form"], row["opset"]) for row in rows if row["outcome"] == "right"}
-    peers = {key[1:] for key in right if key[0] != "lading"}
-    mine = {key[1:] for key in right if key[0] == "lading"}
-    return sorted(f"{case} ({form}, opset {opset})" for case, form, opset in peers - mine)
-
-
-def write(text: str) -> None:
-    """Put the table into the README, between its marks or at the end."""
-    readme = README.read_text(encoding="utf-8")
-    if BEGIN not in readme:
-        readme = f"{readme.rstrip()}\n\n{_INTRODUCTION}\n\n{BEGIN}\n\n{END}\n"
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
-
-
-_INTRODUCTION = """## Small models, construct by construct
-
-`constructs.py` exports the models of `tests/constructs`, in eager and in scripted form, with lading (strategy auto) and
-with `torch.onnx.export`, `dynamo=False` ("torchscript") and `dynamo=True` ("dynamo"). Right: the file runs in
-onnxruntime and agrees with PyTorch on every call of the model, with other sizes and on other branches than the
-example's. Wrong: it runs and does not agree, or does not run. Where an exporter ends before opset 28, the row shows its
-newest one (torchscript: 20). Models that only TorchScript can express have no eager form."""
+    """Return a line for each case that is right in a peer and not in lading, with what lading says."""
+    outcomes = {(row["case"], row["form"], row["opset"], row["exporter"]): row for row in rows}
+    lines = []
+    for case in sorted({key[:3] for key in outcomes}):
+        mine = outcomes.get((*case, "lading"))
+        peers = [name for name in EXPORTERS[1:] if outcomes.get((*case, name), {}).get("outcome") == "right"]
+        if peers and mine is not None and mine["outcome"] != "right":
+            name, form, opset = case
+            lines.append(f"- {name} ({form}, opset {opset}; {', '.join(peers)}): {mine['outcome']}, {mine['why']}")
+    return lines
 
 
 def main() -> None:
@@ -256,27 +349,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="*", default=[], help="modules of tests/constructs; all by default")
     parser.add_argument("--exporters", nargs="*", default=list(EXPORTERS), choices=EXPORTERS)
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds that one export may take")
-    parser.add_argument("--save", help="file for every single result, as JSON lines")
-    parser.add_argument("--no-write", action="store_true", help="leave the README as it is")
+    parser.add_argument("--opsets", nargs="*", type=int, default=[], help="of the models' opsets; all by default")
+    parser.add_argument("--limit", type=float, default=180.0, help="seconds that one export may take")
+    parser.add_argument(
+        "--results", type=Path, help="file for every single result as JSON lines, read when it is there"
+    )
+    parser.add_argument("--write", action="store_true", help="write the section of benchmarks/README.md")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--start", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.families, options.start)
+        work(options.worker)
         return
     rows = []
-    for exporter in options.exporters:
-        for row in results_of(exporter, options.families, options.limit):
+    with tempfile.TemporaryDirectory() as folder:
+        file = options.results or Path(folder) / "results.jsonl"
+        for row in measure(options.exporters, options.families, options.opsets, options.limit, file):
             rows.append(row)
             if row["outcome"] != "right":
-                print(f"{exporter:12} {row['case']} {row['form']} {row['opset']}: {row['outcome']}, {row['why']}")
-    if options.save:
-        Path(options.save).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    text = table(rows)
+                named = f"{row['exporter']:12} {row['case']} {row['form']} {row['opset']}"
+                print(f"{named}: {row['outcome']}, {row['why']}", flush=True)
+    text = report(rows)
     print(text)
-    if not options.no_write:
-        write(text)
+    if options.write:
+        measuring.write_section("constructs", text)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from __future__ import annotations
 import inspect
 import operator
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, cast
 
+import attrs
 import torch
 from lading.passes import torch_private
 from lading.passes.model_state import Mode
@@ -18,6 +19,7 @@ from lading.passes.signature.arguments import Arguments, Call, TensorInput
 from lading.pipeline.errors import UsageError, did_you_mean
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def bind_arguments(
@@ -79,11 +81,27 @@ def bind_arguments(
         axes_of_outputs=output_axes,
         baked=baked,
         mode=cast(Mode, mode),
-        rebuild=_rebuilder(bound),
+        rebuild=_rebuilder(bound, keywords),
         example_outputs=example_outputs,
         tolerant=tolerant,
         left_out=tuple(left_out or ()),
     )
+
+
+def by_name(arguments: Arguments) -> Arguments | None:
+    """Return arguments whose call names them all, or None where some have to go by position."""
+    signature = _signature(arguments.model)
+    if signature is None:
+        return None
+    needs_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    if any(parameter.kind in needs_place for parameter in signature.parameters.values()):
+        return None
+
+    def rebuild(tensors: Sequence[Any]) -> Call:
+        args, kwargs = arguments.call(tensors)
+        return (), {**dict(zip(signature.parameters, args, strict=False)), **kwargs}
+
+    return attrs.evolve(arguments, rebuild=rebuild)
 
 
 def call_members(request: Request) -> list[tuple[str, Any]]:
@@ -208,11 +226,7 @@ def _bind(model: Any, positional: tuple[Any, ...], keywords: dict[str, Any]) -> 
         for name in keywords:
             if name not in named:
                 raise UsageError(f"the model takes no argument '{name}'", where=where, hint=_keyword_hint(name, named))
-    slots = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    ]
+    slots = [name for name, parameter in parameters.items() if parameter.kind in _PLACED]
     takes_more = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters.values())
     if len(positional) > len(slots) and not takes_more:
         raise UsageError(
@@ -286,7 +300,9 @@ def _tensors(bound: inspect.BoundArguments | Call) -> tuple[list[str], list[torc
     return paths, tensors, baked
 
 
-def _rebuilder(bound: inspect.BoundArguments | Call) -> Callable[[Sequence[Any]], Call]:
+def _rebuilder(bound: inspect.BoundArguments | Call, by_name: Container[str]) -> Callable[[Sequence[Any]], Call]:
+    """Return what makes the call from tensors, each argument by position or by name as the user gave it."""
+
     def rebuild(tensors: Sequence[Any]) -> Call:
         supply = iter(tensors)
 
@@ -302,7 +318,13 @@ def _rebuilder(bound: inspect.BoundArguments | Call) -> Callable[[Sequence[Any]]
         # In the order of the signature, which is the order of the inputs.
         filled = {name: structure.replace_leaves(value, exchanged) for name, value in bound.arguments.items()}
         call = inspect.BoundArguments(bound.signature, filled)
-        return call.args, dict(call.kwargs)
+        # Hooks with keywords, and a __call__ of the user's, see the difference.
+        places = [name for name, parameter in bound.signature.parameters.items() if parameter.kind in _PLACED]
+        named = [name for name in places if name in filled and name in by_name]
+        if not named:
+            return call.args, dict(call.kwargs)
+        first = places.index(named[0])
+        return call.args[:first], {**{name: filled[name] for name in places[first:] if name in filled}, **call.kwargs}
 
     return rebuild
 

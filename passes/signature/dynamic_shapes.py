@@ -73,6 +73,8 @@ def free_axes(shapes: Any, arguments: Arguments, members: Sequence[tuple[str, An
         given = [(name, value, _spec_of(shapes, name)) for name, value in members]
     elif isinstance(shapes, (tuple, list)):
         if len(shapes) != len(members):
+            shapes = _spread(shapes, names)
+        if len(shapes) != len(members):
             raise UsageError(
                 f"dynamic_shapes has {len(shapes)} entries, and the call {len(members)} arguments",
                 where=_WHERE,
@@ -106,6 +108,28 @@ def _without_gathering(shapes: Mapping[str, Any], names: Sequence[str]) -> dict[
             flat.update(spec)
         else:
             flat[name] = spec
+    return flat
+
+
+def _spread(shapes: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
+    """Say of each member of `*args` and `**kwargs` what is said of it in one entry for the parameter.
+
+    Only the entries themselves tell which are such: one that has members of those names, or as many as are left.
+    """
+    parameters = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+    flat: list[Any] = []
+    for position, parameter in enumerate(parameters):
+        if position >= len(shapes):
+            break
+        spec = shapes[position]
+        members = [name for name in names if name.rpartition(".")[0] == parameter]
+        rest = parameters[position:]
+        if members and isinstance(spec, (tuple, list)) and len(spec) == len(members):
+            flat.extend(spec)
+        elif position == len(shapes) - 1 and isinstance(spec, Mapping) and set(spec) == set(rest):
+            flat.extend(spec[name] for name in rest)
+        else:
+            flat.append(spec)
     return flat
 
 

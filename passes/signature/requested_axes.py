@@ -43,7 +43,14 @@ def bind_with_axes(
         if callable(getattr(dynamic_shapes, "dynamic_shapes", None)):
             # ShapesCollection and AdditionalInputs know the form that they stand for.
             args, kwargs = arguments.call([item.tensor for item in arguments.inputs])
-            dynamic_shapes = dynamic_shapes.dynamic_shapes(request.model, args, kwargs)
+            try:
+                dynamic_shapes = dynamic_shapes.dynamic_shapes(request.model, args, kwargs)
+            except Exception as error:
+                raise UsageError(
+                    f"the {type(dynamic_shapes).__name__} does not fit the call: {error}",
+                    where="dynamic_shapes",
+                    hint="collect the shapes of the very tensors that the call has, or give dynamic_shapes as a dict",
+                ) from error
         free = agreed(given, free_axes(dynamic_shapes, arguments, call_members(request)), "dynamic_shapes")
     if examples:
         free = _with_examples(free, [arguments, *(bind(_call(request, example)) for example in examples)])

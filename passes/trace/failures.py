@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
-from collections.abc import Callable
+import logging
+import os
+from collections.abc import Callable, Iterator
 from types import CodeType, TracebackType
 
 from lading.passes.torch_private import (
@@ -104,3 +107,28 @@ def user_place(traceback: TracebackType | None, boundary: CodeType) -> str | Non
 def _quoted(path: str, filename: str, line: int) -> str:
     text = linecache.getline(filename, line).strip()
     return f"{path}:{line}" + (f": {text}" if text else "")
+
+
+@contextlib.contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep back what PyTorch logs of a failure, whose exception says what matters; with TORCH_LOGS set it is shown."""
+    handlers = [] if os.environ.get("TORCH_LOGS") else _handlers_of_torch()
+    for handler in handlers:
+        handler.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
+
+
+def _handlers_of_torch() -> list[logging.Handler]:
+    found: dict[int, logging.Handler] = {}
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "torch" and isinstance(logger, logging.Logger):
+            found.update((id(handler), handler) for handler in logger.handlers)
+    return list(found.values())

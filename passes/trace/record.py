@@ -18,7 +18,7 @@ from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites
 from lading.passes.trace.custom_operators import kept_functions
-from lading.passes.trace.failures import explained, is_failure_of_the_model
+from lading.passes.trace.failures import explained, is_failure_of_the_model, unlogged
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import SMALL, Recorder, type_of
 from lading.passes.trace.regions import Regions
@@ -185,6 +185,7 @@ class Run:
         tensors = [self._input(item) for item in self.arguments.inputs]
         args, kwargs = self.arguments.call(tensors)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(unlogged())
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch_private.announced_export(self.arguments.answers))
             stack.enter_context(torch_private.unasked_masks())

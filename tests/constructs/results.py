@@ -7,7 +7,7 @@ import dataclasses
 import os
 from typing import Any, NamedTuple
 
-from constructs.registry import EAGER_ONLY, Keywords, construct, ints, t
+from constructs.registry import EAGER_ONLY, Keywords, construct, ints, t, up
 from torch import Tensor, nn
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -103,6 +103,22 @@ class KeywordArguments(nn.Module):
 class StarArguments(nn.Module):
     def forward(self, *xs: Tensor, factor: int = 2, **more: Tensor) -> Tensor:
         return sum(xs) * factor + more["bias"]  # type: ignore[return-value]
+
+
+def _with_doubled_scale(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args, {**kwargs, "scale": kwargs["scale"] * 2}
+
+
+@construct(
+    (t(2, 3), Keywords(scale=t(3))), (t(2, 3), Keywords(scale=up(3))), forms=("eager", "program", "by jit-trace")
+)
+class HookOfKeywords(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_forward_pre_hook(_with_doubled_scale, with_kwargs=True)
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        return x * scale
 
 
 @construct((t(2), True, "sum", None, 2.5), forms=("eager", "program"), names=(["x"], ["output"]))

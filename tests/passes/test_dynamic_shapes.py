@@ -71,6 +71,24 @@ def test_members_of_star_args():
     assert {"xs.1": {0: "n"}} == axes(bound(many, (X, Y), dynamic_shapes={"xs": (None, {0: "n"})}))
 
 
+def starred(x, *ys, **more):
+    return x
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ({0: "n"}, ({0: "n"}, None), {"a": {0: "n"}, "b": None}),
+        ({0: "n"}, {0: "n"}, None, {0: "n"}, None),
+        {"x": {0: "n"}, "ys": ({0: "n"}, None), "more": {"a": {0: "n"}, "b": None}},
+    ],
+    ids=["by parameter", "by argument", "by name"],
+)
+def test_star_args_and_keywords_as_one_entry_and_each_by_itself(form):
+    call = ((X, X, Y), {"a": X, "b": Y})
+    assert {"x": {0: "n"}, "ys.0": {0: "n"}, "a": {0: "n"}} == axes(bound(starred, *call, dynamic_shapes=form))
+
+
 def test_hints_make_up_names_by_the_rule_of_the_classic_exporter():
     call = bound(two, (X, Y), dynamic_shapes={"x": {0: Dim.DYNAMIC, 2: Dim.AUTO}, "y": Dim.AUTO})
     expected = {
@@ -93,6 +111,13 @@ def test_what_a_collection_of_torch_export_gives():
     collection[X] = {0: Dim("batch"), 1: Dim("length")}
     collection[Y] = {0: Dim("other")}
     assert NAMED == axes(bound(two, (X, Y), dynamic_shapes=collection))
+
+
+def test_a_collection_about_other_tensors_is_refused():
+    shapes = ShapesCollection()
+    shapes[X.clone()] = {0: "n"}
+    with pytest.raises(UsageError, match="the ShapesCollection does not fit the call"):
+        bound(two, (X, Y), dynamic_shapes=shapes)
 
 
 def test_caches_take_keys_and_values_in_two_lists():

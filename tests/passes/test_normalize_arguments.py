@@ -67,7 +67,7 @@ def test_a_list_is_one_argument():
 
 
 def test_a_tuple_that_ends_in_keyword_arguments():
-    assert (("x", "y"), ((0, 1), {"scale": 3})) == (
+    assert (("x", "y"), ((0,), {"y": 1, "scale": 3})) == (
         tuple(names(arguments := normalized(plain, (A, {"y": B, "scale": 3})))),
         called(arguments),
     )
@@ -94,7 +94,7 @@ def test_inputs_follow_the_signature_not_the_dict():
 
 
 def test_missing_keyword_arguments_are_none():
-    assert ((0, None, 1), {}) == called(normalized(required, (A, {"z": C})))
+    assert ((0, None), {"z": 1}) == called(normalized(required, (A, {"z": C})))
 
 
 def test_variadic_arguments_have_numbers_and_names():

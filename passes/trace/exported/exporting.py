@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import sys
 import warnings
@@ -19,6 +18,7 @@ from lading.passes.model_state import preserved
 from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.exported.guards import Guards
 from lading.passes.trace.exported.sizes import Sizes
+from lading.passes.trace.failures import unlogged
 from lading.passes.trace.outputs import result_leaves
 from lading.pipeline.errors import CaptureError, UsageError
 from torch.export import Dim, ExportedProgram, ShapesCollection
@@ -200,30 +200,11 @@ def _quiet() -> Iterator[None]:
     if os.environ.get("TORCH_LOGS"):
         yield
         return
-    handlers = _handlers_of_torch()
-    for handler in handlers:
-        handler.addFilter(_nothing)
     written = io.StringIO()
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(written):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for handler in handlers:
-            handler.removeFilter(_nothing)
+    with unlogged(), warnings.catch_warnings(), contextlib.redirect_stderr(written):
+        warnings.simplefilter("ignore")
+        yield
     sys.stderr.write(written.getvalue())
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    return False
-
-
-def _handlers_of_torch() -> list[logging.Handler]:
-    found: dict[int, logging.Handler] = {}
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.partition(".")[0] == "torch" and isinstance(logger, logging.Logger):
-            found.update((id(handler), handler) for handler in logger.handlers)
-    return list(found.values())
 
 
 def _first_lines(error: Exception) -> str:

@@ -16,7 +16,9 @@ import torch
 from lading.passes import torch_private
 from lading.passes.model_state import Slot, preserved
 from lading.passes.signature.arguments import Arguments
+from lading.passes.signature.binding import by_name
 from lading.passes.trace.capture import Capture
+from lading.passes.trace.failures import unlogged
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.record import Run, in_general
 from lading.passes.trace.script.calls import arranged, from_script, to_script
@@ -74,14 +76,23 @@ def jit_trace(arguments: Arguments) -> tuple[ir.Model, Capture]:
     model = arguments.model
     args, kwargs = arguments.call([item.tensor for item in arguments.inputs])
     if kwargs:
-        raise CaptureError(
-            "torch.jit.trace takes no keyword arguments", hint="pass them by position, or take another strategy"
-        )
+        # torch.jit.trace takes all by position or all by name.
+        named = by_name(arguments)
+        if named is None:
+            raise CaptureError(
+                f"torch.jit.trace takes {', '.join(kwargs)} by name only together with all the other arguments, "
+                "and some have to go by position",
+                hint="take another strategy, such as record",
+            )
+        arguments = named
+        args, kwargs = arguments.call([item.tensor for item in arguments.inputs])
     with preserved(model) as state, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         state.set_mode(arguments.mode)
         try:
-            traced = torch.jit.trace(model, tuple(args), check_trace=False)
+            traced = torch.jit.trace(
+                model, None if kwargs else tuple(args), check_trace=False, example_kwarg_inputs=kwargs or None
+            )
         except Exception as error:
             raise CaptureError(f"torch.jit.trace fails: {type(error).__name__}: {error}") from error
     made, capture = script(attrs.evolve(arguments, model=traced))
@@ -133,6 +144,7 @@ class ScriptRun(Run):
         for slot in _slots(model):
             self._slots_of.setdefault(id(slot.tensor), []).append(slot)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(unlogged())
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch_private.functionalized())
             if self.axes.sizes:

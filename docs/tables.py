@@ -7,6 +7,7 @@ python docs/tables.py --check    leaves with 1 where one is stale
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -86,10 +87,120 @@ def events_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+CORE = ("float32", "int64", "bool")
+"""The dtypes of which an entry has to pass every sample to count."""
+
+
+def _passes(by_dtype: dict[str, str], place: int) -> bool | None:
+    """Whether an entry passes at an opset in all core dtypes; None where nothing is known."""
+    letters = {by_dtype[dtype][place] for dtype in CORE if dtype in by_dtype} - {"-"}
+    return letters == {"p"} if letters and "?" not in letters else None
+
+
+def _from(letters: str, opsets: list[int]) -> str:
+    """Return from which opset on all is well, or at which opsets it is."""
+    good = [opset for opset, letter in zip(opsets, letters, strict=True) if letter == "p"]
+    measured = [opset for opset, letter in zip(opsets, letters, strict=True) if letter in "pfu"]
+    if not measured:
+        return ""
+    if not good:
+        return "✗"
+    later = [opset for opset in measured if opset >= good[0]]
+    return f"{good[0]}+" if later == good else ", ".join(map(str, good))
+
+
+_HOW_MEASURED = """\
+Measured on {date} with {versions}: PyTorch's operator database (`OpInfo`).
+
+Of each entry the first samples are exported: {samples[0]} in {core} at opsets {first}, and there
+the first with an empty tensor and the first with one of no dimensions too; {samples[1]} in other dtypes and at other
+opsets. Every tensor is an input. The file is run in onnxruntime, or in onnx's reference evaluator where the runtime has
+no kernel, and compared with eager on values, dtypes and shapes. A sample is captured once and lowered to each opset; a
+file that has the graph of another opset's, with the same versions of all operators, is not run again. `make sweep` does
+all of it."""
+
+_HOW_TO_READ = """\
+Each operator that capture made of an entry: by dtype, the opset from which on an entry that calls it passes at every
+opset measured, ✗ where none does. *entries* is how many call it; *lowering* says whether it has one of its own, or is
+expanded by PyTorch's decomposition."""
+
+
+def operators_page() -> str:
+    found = json.loads((FOLDER / "operators.json").read_text(encoding="utf-8"))
+    opsets, dtypes, entries = found["opsets"], found["dtypes"], found["entries"]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    unmeasured = sum(letters.count("?") for by_dtype in entries.values() for letters in by_dtype.values())
+    asked = sum(len(letters) for by_dtype in entries.values() for letters in by_dtype.values())
+    lines = ["# Operators", "", NOTICE]
+    lines += [
+        *_HOW_MEASURED.format(
+            date=found["date"],
+            versions=versions,
+            core=", ".join(CORE),
+            first=", ".join(map(str, found["first"])),
+            samples=found["samples"],
+        ).splitlines(),
+        "",
+        f"Of {asked} combinations of entry, dtype and opset, {asked - unmeasured} were measured"
+        + ("." if not unmeasured else f"; {unmeasured} were not, and are left out below."),
+        "",
+        "## Totals",
+        "",
+        "An entry passes where every sample of every dtype does. Entries with nothing to compare do not count.",
+        "",
+    ]
+    rows = []
+    for place, opset in enumerate(opsets):
+        whole = [outcome for by in entries.values() if (outcome := _passes(by, place)) is not None]
+        cells = []
+        for dtype in dtypes:
+            letters = [by[dtype][place] for by in entries.values() if dtype in by and by[dtype][place] in "pfu"]
+            cells.append(f"{letters.count('p')} of {len(letters)}" if letters else "")
+        rows.append((opset, f"**{sum(whole)}** of {len(whole)}" if whole else "", *cells))
+    lines += table(("opset", f"entries ({', '.join(CORE)})", *dtypes), rows)
+    lines += ["", "## Entries that do not pass", "", "By dtype the opsets from which an entry passes; ✗ is never.", ""]
+    failing = {
+        name: by
+        for name, by in entries.items()
+        if any(letter in "fu" for dtype in CORE if dtype in by for letter in by[dtype])
+    }
+    lines += table(
+        ("entry", *CORE, "why"),
+        (
+            (
+                f"`{name}`",
+                *(_from(by.get(dtype, ""), opsets) if dtype in by else "" for dtype in CORE),
+                next(iter(found["reasons"].get(name, {}).values()), ""),
+            )
+            for name, by in failing.items()
+        ),
+    )
+    lines += ["", "## Operators", ""]
+    lines += [*_HOW_TO_READ.splitlines(), ""]
+    lines += table(
+        ("operator", "lowering", "entries", *dtypes),
+        (
+            (
+                f"`{name}`",
+                "own" if name in found["lowerings"] else "decomposition",
+                found["callers"][name],
+                *(_from(by[dtype], opsets) if dtype in by else "" for dtype in dtypes),
+            )
+            for name, by in found["operators"].items()
+        ),
+    )
+    others = sorted(set(found["lowerings"]) - set(found["operators"]))
+    lines += ["", "## Lowerings that no entry reaches", ""]
+    lines += ["With the oldest opset of each; the tests of lowerings run them.", ""]
+    lines += [", ".join(f"`{name}` {found['lowerings'][name]}+" for name in others)]
+    return "\n".join(lines) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "passes.md": passes_page,
     "recipes.md": recipes_page,
     "audit-events.md": events_page,
+    "operators.md": operators_page,
     "audit-events.schema.json": log_schema_text,
     "recipe.schema.json": lambda: recipe_schema_text(Registry(BUILTIN, entry_points=False)),
 }

@@ -22,14 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from operators.entries import CORE_DTYPES, DTYPES, SAMPLES, database
 from operators.isolation import Result, Task, run_tasks
 
 OPSETS = (7, 9, 11, 13, 15, 17, 18, 20, 21, 23, "latest")
 FIRST = (9, 13, 18)
 """The opsets that are measured first, after the newest, and in the main dtypes with all samples."""
-
-FEWER = 2
-"""How many samples of an entry are run at the other opsets, and in the other dtypes."""
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "operators.json"
 _PACKAGES = ("torch", "onnx", "onnxruntime")
@@ -38,12 +36,12 @@ _REASON = 160
 
 
 def main(argv: list[str] | None = None) -> None:
-    from operators.entries import CORE_DTYPES, DTYPES, SAMPLES, database
     from operators.measuring import NEWEST
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--opsets", default=",".join(map(str, OPSETS)), help="opsets, with 'latest' for the newest")
     parser.add_argument("--dtypes", default=",".join(DTYPES))
+    parser.add_argument("--fewer", type=int, default=2, help="samples of an entry at the other opsets and dtypes")
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2)))
     parser.add_argument("--entries", default="", help="only entries that start with one of these, separated by commas")
     parser.add_argument("--log", type=Path, help="append results here, and skip those that are there already")
@@ -60,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     first = [opset for opset in (NEWEST, *FIRST) if opset in opsets]
     last = [opset for opset in reversed(opsets) if opset not in first]
     for core, part in itertools.product((True, False), (first, last)):
-        samples = SAMPLES if core and part is first else FEWER
+        samples = SAMPLES if core and part is first else given.fewer
         for name, dtype in itertools.product(names, dtypes):
             left = tuple(opset for opset in part if (name, dtype, opset) not in known)
             if left and (dtype in CORE_DTYPES) is core and DTYPES[dtype] in database()[name].dtypes:
@@ -87,7 +85,8 @@ def main(argv: list[str] | None = None) -> None:
     if log is not None:
         log.close()
     wanted = [r for r in results if r.entry in names and r.dtype in dtypes and r.opset in opsets]
-    summary = summarised(wanted, opsets, dtypes)
+    asked = [(n, dtype) for n in names for dtype in dtypes if DTYPES[dtype] in database()[n].dtypes]
+    summary = summarised(wanted, asked, opsets, dtypes, given.fewer)
     given.output.write_text(json.dumps(summary, indent=0) + "\n", encoding="utf-8")
 
 
@@ -98,13 +97,17 @@ def _logged(path: Path | None) -> list[Result]:
     return [Result(**{**json.loads(line), "operators": tuple(json.loads(line)["operators"])}) for line in lines]
 
 
-def summarised(results: Iterable[Result], opsets: list[int], dtypes: list[str]) -> dict[str, Any]:
+def summarised(
+    results: Iterable[Result], asked: Iterable[tuple[str, str]], opsets: list[int], dtypes: list[str], fewer: int
+) -> dict[str, Any]:
     """Return what is kept of a sweep: for each entry, and each operator, one letter an opset by dtype, and the reasons.
 
     Of an entry the letter is p where every sample passed, f where one failed, u where one was refused, - where there
     was nothing to compare and ? where it was not measured.  Of an operator it is p where an entry that calls it passed.
     """
     statuses: dict[str, dict[str, dict[int, str]]] = collections.defaultdict(lambda: collections.defaultdict(dict))
+    for entry, dtype in asked:
+        statuses[entry][dtype] = {}
     reasons: dict[str, dict[str, str]] = collections.defaultdict(dict)
     operators: dict[str, dict[str, dict[int, str]]] = collections.defaultdict(lambda: collections.defaultdict(dict))
     callers: dict[str, set[str]] = collections.defaultdict(set)
@@ -121,6 +124,7 @@ def summarised(results: Iterable[Result], opsets: list[int], dtypes: list[str]) 
         "date": datetime.date.today().isoformat(),
         "versions": {package: importlib.metadata.version(package).split("+")[0] for package in _PACKAGES},
         "first": [*FIRST, max(opsets)],
+        "samples": [SAMPLES, fewer],
         "opsets": opsets,
         "dtypes": dtypes,
         "entries": {entry: _letters(by_dtype, opsets) for entry, by_dtype in statuses.items()},

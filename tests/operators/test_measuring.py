@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -15,7 +17,7 @@ pytest.importorskip("expecttest", reason="PyTorch's operator database needs it")
 
 from operators import isolation, measuring
 from operators.captured import Captures
-from operators.entries import calls
+from operators.entries import DTYPES, calls, database
 from operators.isolation import Result
 from operators.measuring import NEWEST, PASSED, Outcome, meaning, measure, with_lading
 from operators.sweep import summarised
@@ -101,8 +103,15 @@ def test_a_summary_says_for_each_opset_what_came_of_an_entry_and_of_its_operator
         Result("lading", "two", "float32", 7, passed=1, operators=("aten::a", "aten::b")),
         Result("lading", "two", "float32", 9, passed=1, failed=1, operators=("aten::b",)),
     ]
-    found = summarised(results, [7, 9, 11], ["float32"])
-    assert {"one": {"float32": "up?"}, "two": {"float32": "pf?"}} == found["entries"]
+    asked = [("one", "float32"), ("two", "float32"), ("two", "int64")]
+    found = summarised(results, asked, [7, 9, 11], ["float32", "int64"], 2)
+    assert {"one": {"float32": "up?"}, "two": {"float32": "pf?", "int64": "???"}} == found["entries"]
     assert {"aten::a": {"float32": "pp?"}, "aten::b": {"float32": "pf?"}} == found["operators"]
     assert {"aten::a": 2, "aten::b": 1} == found["callers"]
     assert {"one": {"float32": "opset 7: [0] no"}} == found["reasons"]
+
+
+def test_the_page_has_every_entry_that_takes_one_of_the_dtypes() -> None:
+    found = json.loads((Path(__file__).parents[2] / "docs" / "operators.json").read_text(encoding="utf-8"))
+    taken = {name for name, entry in database().items() if set(entry.dtypes) & set(DTYPES.values())}
+    assert taken == set(found["entries"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -141,7 +141,7 @@ class Emitter:
         while inputs and inputs[-1] is None:
             inputs = inputs[:-1]
         values = self._operands(facts, inputs)
-        values, carried = self._bridged(facts, values)
+        values, carried = self._bridged(facts, values, given)
         _check_alike(facts, values)
         node = ir.Node(
             "",
@@ -461,7 +461,7 @@ class Emitter:
         return values
 
     def _bridged(
-        self, facts: OperatorFacts, values: list[ir.Value | None]
+        self, facts: OperatorFacts, values: list[ir.Value | None], given: Mapping[str, Any]
     ) -> tuple[list[ir.Value | None], dict[str, ir.DataType]]:
         carriers: dict[str, ir.DataType] = {}
         wanted: dict[str, ir.DataType] = {}
@@ -470,7 +470,7 @@ class Emitter:
                 continue
             slot = facts.input_slot(index)
             admitted = facts.allowed(slot.type_name)
-            runnable = self._session.runnable(facts, slot.type_name)
+            runnable = self._session.runnable(facts, slot.type_name, given)
             if not admitted or (value.dtype in admitted and value.dtype in runnable):
                 continue
             if facts.op_type == "Cast":

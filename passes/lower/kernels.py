@@ -78,6 +78,21 @@ def kernel_types(op_type: str, since: int) -> Mapping[str, frozenset[ir.DataType
     return {}
 
 
+def refused_types(op_type: str, attributes: Mapping[str, Any]) -> frozenset[ir.DataType]:
+    """Return the types that a kernel of the runtime takes by its declaration and refuses when it runs.
+
+    The scattering kernels reduce neither floats of 16 bits (but for ScatterElements by extrema) nor, by extrema,
+    booleans: onnxruntime/core/providers/cpu/tensor/scatter.cc and scatter_nd.cc.
+    """
+    reduction = attributes.get("reduction", "none")
+    if op_type not in ("ScatterElements", "ScatterND") or reduction == "none":
+        return frozenset()
+    if reduction in ("add", "mul"):
+        return frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
+    extrema = {ir.DataType.BFLOAT16, ir.DataType.BOOL}
+    return frozenset(extrema | {ir.DataType.FLOAT16} if op_type == "ScatterND" else extrema)
+
+
 if __name__ == "__main__":
     lines = (f"  {json.dumps(name)}: {json.dumps(entries)}" for name, entries in read_installed().items())
     _FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")

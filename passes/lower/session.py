@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .kernels import kernel_types
+from .kernels import kernel_types, refused_types
 from .registry import SPELLINGS, Entry
 from .schemas import OperatorFacts, facts_of
 from .symbolics import symbolics_for
@@ -83,11 +83,12 @@ class Session:
             )
         return self._left[full_name]
 
-    def runnable(self, facts: OperatorFacts, type_name: str) -> frozenset[ir.DataType]:
+    def runnable(self, facts: OperatorFacts, type_name: str, attributes: Mapping[str, Any]) -> frozenset[ir.DataType]:
         """Return the types of a type variable that can be run, as far as the session cares: all, or by kernel."""
         if self.kernels is None:
             return facts.allowed(type_name)
-        return kernel_types(facts.op_type, facts.since).get(type_name) or facts.allowed(type_name)
+        types = kernel_types(facts.op_type, facts.since).get(type_name) or facts.allowed(type_name)
+        return types - refused_types(facts.op_type, attributes)
 
     def constant(self, array: np.ndarray, dtype: ir.DataType) -> ir.Value:
         """Return the one initializer that holds an array; equal arrays share it."""

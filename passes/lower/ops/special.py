@@ -176,10 +176,19 @@ def _lgamma_of_positive(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Sub(stirling, op.ReduceSum(op.Log(_shifted(op, x, 4)), [-1], keepdims=0))
 
 
+_SMALL_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
+
 @lowers("aten::digamma", "aten::special_digamma", "aten::special_psi", "prims::digamma")
 def digamma(op: Emitter, x: ir.Value) -> ir.Value:
-    """The logarithmic derivative of the gamma function: its asymptotic series at ``x + 6``, and reflection."""
+    """The logarithmic derivative of the gamma function; of numbers of 16 bits as in PyTorch, in single precision."""
     (value,) = op.promote_float(x)
+    wide = op.cast(value, ir.DataType.FLOAT) if value.dtype in _SMALL_FLOATS else value
+    return op.cast(_digamma(op, wide), value.dtype)
+
+
+def _digamma(op: Emitter, value: ir.Value) -> ir.Value:
+    """Its asymptotic series at ``x + 6``, and reflection."""
     reflected = op.Less(value, 0.0)
     z = op.Where(reflected, op.Sub(1.0, value), value)
     w = op.Add(z, 6.0)

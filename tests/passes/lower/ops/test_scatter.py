@@ -24,6 +24,11 @@ CALLS = [
         for reduce in REDUCTIONS
         for own in (True, False)
     ),
+    *(
+        call(A.scatter_reduce.two, X.half(), 1, PLACES, tensor(2, 2, 3, seed=1).half(), reduce)
+        for reduce in ("sum", "prod", "amax")
+    ),
+    call(A.index_put.default, X.half(), [torch.tensor([1, 1])], tensor(2, 5, 3, seed=1).half(), True),
     call(A.index_copy.default, X, 1, ROWS, tensor(4, 2, 3, seed=1)),
     call(A.index_add.default, X, 1, torch.tensor([1, 1]), tensor(4, 2, 3, seed=1), alpha=2),
     call(A.index_add.default, tensor(5, dtype=torch.bool), 0, ROWS, torch.tensor([True, True])),

@@ -27,6 +27,7 @@ GAMMAS = [
     call(A.lgamma.default, X),
     call(A.lgamma.default, torch.tensor([INF, -INF, -1.0, -2.0, 1e10])),
     call(A.digamma.default, X),
+    call(A.digamma.default, torch.tensor([-0.0011, 0.0009, 2.5, -3.001]).half()),
     *(call(A.polygamma.default, n, torch.cat([POSITIVE, torch.tensor([-0.4, -2.7])])) for n in (0, 1, 2, 3)),
     call(A.mvlgamma.default, POSITIVE + 2, 3),
     call(

@@ -96,6 +96,7 @@ class DynamicAxes:
         arguments = work.values.get(Fact.ARGUMENTS)
         recorded = tuple(getattr(work.values.get(Fact.GRAPH), "specialisations", ()))
         relaxed: frozenset[Any] = getattr(arguments, "relaxed_axes", frozenset())
+        recorded += _derived(recorded, getattr(arguments, "derived", {}))
         fixed = self._check_inputs(model.graph, getattr(arguments, "inputs", ()), recorded, relaxed, note)
         tolerant = getattr(arguments, "tolerant", False)
         _name_outputs(model.graph, getattr(arguments, "axes_of_outputs", {}), note, tolerant=tolerant)
@@ -176,6 +177,18 @@ class DynamicAxes:
                 why=item.why,
             )
         return tuple(fixed)
+
+
+def _derived(recorded: Sequence[Any], derived: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the dimensions that are fixed because the one is from which they follow."""
+    import attrs
+
+    fixed = {item.axis: item for item in recorded}
+    return tuple(
+        attrs.evolve(fixed[axis.root], axis=name, size=axis.size(fixed[axis.root].size))
+        for name, axis in derived.items()
+        if axis.root in fixed and name not in fixed
+    )
 
 
 def _limited(limits: Sequence[SizeLimit]) -> CaptureError:

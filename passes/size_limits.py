@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .settled_conditions import always_holds
 from .trace.capture import Guard
 from .verification.limits import keeping_test
 
@@ -52,6 +53,11 @@ def size_limits(guards: Iterable[Guard]) -> tuple[SizeLimit, ...]:
         if guard.harmless:
             continue
         limit = _limit(guard)
+        if always_holds(limit.condition):
+            continue
+        if guard.declared:
+            # What is promised is no surprise, whoever else asks for it.
+            found.pop(limit.condition, None)
         found.setdefault(limit.condition, limit)
     return tuple(found.values())
 

@@ -85,7 +85,15 @@ def _rolled(arguments: Arguments, axis: str, lengths: Sequence[int]) -> Rolled:
 
 def arguments_size(arguments: Arguments, axis: str) -> int:
     """Return the size that an axis has in the example."""
-    return next(item.tensor.shape[at] for item in arguments.inputs for at, name in item.axes.items() if name == axis)
+    for item in arguments.inputs:
+        for at, name in item.axes.items():
+            size: int | None = item.tensor.shape[at]
+            derived = arguments.derived.get(name)
+            if derived is not None and size is not None:
+                name, size = derived.root, derived.root_of(size)
+            if name == axis and size is not None:
+                return size
+    raise KeyError(axis)
 
 
 def _recorded(arguments: Arguments, axis: str, length: int) -> tuple[Program, Capture]:

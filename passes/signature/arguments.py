@@ -53,6 +53,24 @@ class AxisRange:
         return [f"{name} {relation} {end}" for relation, end in ends if end is not None]
 
 
+@attrs.frozen
+class DerivedAxis:
+    """A dimension that follows from another one, as `2*n + 1` does: `factor` times the size of `root`, and `offset`."""
+
+    root: str
+    factor: int
+    offset: int
+
+    def size(self, root: Any) -> Any:
+        """Return the size for one of the root."""
+        return root * self.factor + self.offset
+
+    def root_of(self, size: int) -> int | None:
+        """Return the size of the root, None where no size of it gives this one."""
+        root, rest = divmod(size - self.offset, self.factor)
+        return None if rest else root
+
+
 @attrs.frozen(kw_only=True)
 class Arguments:
     """The value of `Fact.ARGUMENTS`.
@@ -68,6 +86,7 @@ class Arguments:
         rebuild: makes the call from tensors in the order of `inputs`.
         example_outputs: results given by the caller, or None.
         ranges: what the user promises about sizes, by axis name.
+        derived: what is known of dimensions that follow from others, by axis name.
         relaxed_axes: names of dynamic axes that the model may fix without that being an error (`Dim.AUTO`).
         state_outputs: names of the buffers whose values after a run follow the model's outputs.
         answers: which questions whether an export is under way the model gets a yes to.
@@ -90,6 +109,7 @@ class Arguments:
     rebuild: Callable[[Sequence[Any]], Call]
     example_outputs: Any = None
     ranges: Mapping[str, AxisRange] = attrs.field(factory=dict)
+    derived: Mapping[str, DerivedAxis] = attrs.field(factory=dict)
     relaxed_axes: frozenset[str] = frozenset()
     state_outputs: tuple[str, ...] = ()
     answers: tuple[str, ...] = ANSWERS[:3]

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 from lading.passes.signature import structure
-from lading.passes.signature.arguments import Arguments, AxisRange, TensorInput
+from lading.passes.signature.arguments import Arguments, AxisRange, DerivedAxis, TensorInput
 from lading.pipeline.errors import UsageError, did_you_mean
 
 Axes = dict[str, dict[int, str]]
@@ -27,6 +27,7 @@ class FreeAxes:
     Attributes:
         axes: names of dynamic axes, by input name and axis.
         ranges: what the user promises about sizes, by axis name.
+        derived: dimensions that follow from others, by axis name.
         relaxed: names of axes that the model may fix (`Dim.AUTO`).
         made_up: names that the user did not give.
         fixed: axes that the user has said to be constants, by input name.
@@ -34,6 +35,7 @@ class FreeAxes:
 
     axes: Axes = attrs.field(factory=dict)
     ranges: Mapping[str, AxisRange] = attrs.field(factory=dict)
+    derived: Mapping[str, DerivedAxis] = attrs.field(factory=dict)
     relaxed: frozenset[str] = frozenset()
     made_up: frozenset[str] = frozenset()
     fixed: Mapping[str, frozenset[int]] = attrs.field(factory=dict)
@@ -253,31 +255,32 @@ class _Reading:
 
     def result(self) -> FreeAxes:
         """Return what was said, after a look at dimensions that are derived from others."""
+        derived: dict[str, DerivedAxis] = {}
         for name, (dimension, size, place) in self._roots.items():
-            root = dimension.root
-            known = self._sizes.get(str(root.__name__))
-            if known is not None and dimension.fn(known[0]) != size:
+            root = str(dimension.root.__name__)
+            offset = int(dimension.fn(0))
+            derived[name] = DerivedAxis(root, int(dimension.fn(1)) - offset, offset)
+            solved = derived[name].root_of(size)
+            known = self._sizes[root][0] if root in self._sizes else solved
+            if known is None or known < 1 or known != solved:
+                computed = (
+                    f"is {dimension.fn(known)} where '{root}' is {known}" if known else f"is that for no '{root}'"
+                )
                 raise UsageError(
-                    f"the example has {size} at {place}, and '{name}' is {dimension.fn(known[0])} "
-                    f"where '{root.__name__}' is {known[0]}",
+                    f"the example has {size} at {place}, and '{name}' {computed}",
                     where=_WHERE,
                     hint=f"give an example in which '{name}' holds",
                 )
-            self._range(str(root.__name__), root, known[0] if known else _solved(dimension, size), place)
+            self._sizes.setdefault(root, (known, place))
+            self._range(root, dimension.root, known, place)
         return FreeAxes(
             axes=self._axes,
             ranges=self._ranges,
+            derived=derived,
             relaxed=frozenset(self._relaxed),
             made_up=frozenset(self._made_up),
             fixed=self._fixed,
         )
-
-
-def _solved(dimension: Any, size: int) -> int:
-    """Return the size of the root of a derived dimension (a linear one) of the given size."""
-    offset = int(dimension.fn(0))
-    factor = int(dimension.fn(1)) - offset
-    return (size - offset) // factor
 
 
 def _is_dim(dimension: Any) -> bool:

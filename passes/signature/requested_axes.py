@@ -59,6 +59,7 @@ def bind_with_axes(
         arguments,
         inputs=tuple(attrs.evolve(item, axes=dict(free.axes.get(item.name, {}))) for item in arguments.inputs),
         ranges=free.ranges,
+        derived=free.derived,
         relaxed_axes=free.relaxed,
     )
 
@@ -83,7 +84,7 @@ def _with_examples(free: FreeAxes, calls: Sequence[Arguments]) -> FreeAxes:
                     hint="name the axis in dynamic_shapes, or leave dynamic_shapes out",
                 )
     together = agreed(free.axes, differing, "examples")
-    return attrs.evolve(together, ranges=free.ranges, relaxed=free.relaxed, fixed=free.fixed)
+    return attrs.evolve(together, ranges=free.ranges, derived=free.derived, relaxed=free.relaxed, fixed=free.fixed)
 
 
 def _check_sizes(arguments: Arguments, free: FreeAxes) -> None:
@@ -104,5 +105,6 @@ def _check_sizes(arguments: Arguments, free: FreeAxes) -> None:
 def declared_conditions(arguments: Arguments) -> list[str]:
     """Return what the user has promised about sizes, as conditions over the names of axes."""
     used = {name for item in arguments.inputs for name in item.axes.values()}
+    used |= {axis.root for name, axis in arguments.derived.items() if name in used}
     ranges: Mapping[str, Any] = arguments.ranges
     return [condition for name, limits in ranges.items() if name in used for condition in limits.conditions(name)]

@@ -76,10 +76,11 @@ class Arithmetic:
         self._line = line
         self._values: dict[sympy.Basic, ir.Value] = {}
         self._readers: dict[sympy.Symbol, Callable[[], ir.Value]] = {}
+        self._derived_readers: dict[sympy.Symbol, Callable[[], ir.Value]] = {}
 
     def knows(self, symbol: sympy.Symbol) -> bool:
         """Whether a symbol can be read from somewhere."""
-        return symbol in self._readers or symbol in self._values
+        return symbol in self._readers or symbol in self._derived_readers or symbol in self._values
 
     def tell_line(self, line: Callable[[], str]) -> None:
         """Take the user's line for errors from elsewhere."""
@@ -97,6 +98,17 @@ class Arithmetic:
         """Let a symbol be read as the size of `tensor` along `axis`; the first such place wins."""
         if symbol not in self._readers:
             self._readers[symbol] = lambda: self._node(_aten.sym_size.int, (tensor, axis), _INT)
+
+    def read_from_derived(self, symbol: sympy.Symbol, tensor: ir.Value, axis: int, factor: int, offset: int) -> None:
+        """Let a symbol be read from a size that is `factor` times it and `offset`, if nothing else shows it."""
+
+        def read() -> ir.Value:
+            size = self._node(_aten.sym_size.int, (tensor, axis), _INT)
+            if offset:
+                size = self._node(_aten.sub.int, (size, offset), _INT)
+            return self._node(_aten.floordiv.int, (size, factor), _INT) if factor != 1 else size
+
+        self._derived_readers.setdefault(symbol, read)
 
     def is_value(self, symbol: sympy.Symbol, value: ir.Value) -> None:
         """Let a symbol be a value that an operator returned."""
@@ -132,7 +144,7 @@ class Arithmetic:
     def _write(self, expression: sympy.Basic) -> ir.Value:
         kind = type(expression)
         if isinstance(expression, sympy.Symbol):
-            reader = self._readers.get(expression)
+            reader = self._readers.get(expression) or self._derived_readers.get(expression)
             if reader is None:
                 raise self._cannot(expression, "no input and no operator of the graph defines it")
             return reader()

@@ -148,7 +148,7 @@ class Run:
             )
         if item.axes:
             shape = [
-                self.axes.axis(item.axes[axis], self._size(item.axes[axis], size)) if axis in item.axes else size
+                self._axis(item.axes[axis], size) if axis in item.axes else size
                 for axis, size in enumerate(item.tensor.shape)
             ]
             fake = self._fake_like(item.tensor, shape)
@@ -158,7 +158,11 @@ class Run:
             dims = list(item.tensor.shape)
         value = ir.Value(name=item.name, type=type_of(item.tensor.dtype), shape=ir.Shape(dims))
         for axis, name in item.axes.items():
-            if name not in self.axes.constant:
+            derived = self.arguments.derived.get(name)
+            if derived is not None and derived.root not in self.axes.constant:
+                symbol = self.axes.symbol(derived.root)
+                self.recorder.arithmetic.read_from_derived(symbol, value, axis, derived.factor, derived.offset)
+            elif derived is None and name not in self.axes.constant:
                 self.recorder.arithmetic.read_from(self.axes.symbol(name), value, axis)
         self.recorder.graph_inputs.append(value)
         self.recorder.bind(fake, value)
@@ -166,8 +170,14 @@ class Run:
             self.recorder.shadow.hold(fake, item.tensor.detach().clone())
         return torch_private.wrap_functional(fake)
 
-    def _size(self, axis: str, size: int) -> int:
-        return self.arguments.recorded_sizes.get(axis, size)
+    def _axis(self, name: str, size: int) -> Any:
+        """Return the symbolic size of an axis, that of a derived one over its root's."""
+        derived = self.arguments.derived.get(name)
+        if derived is None:
+            return self.axes.axis(name, self.arguments.recorded_sizes.get(name, size))
+        root = derived.root_of(size)
+        assert root is not None, "the example was checked"
+        return derived.size(self.axes.axis(derived.root, self.arguments.recorded_sizes.get(derived.root, root)))
 
     def _name_constant(self, tensor: torch.Tensor) -> str:
         path = self.state.named_tensor(tensor)

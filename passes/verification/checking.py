@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from .comparison import OutputError, Tolerance, compare
-from .inputs import axis_sizes, draw, other_sizes
+from .inputs import Roots, axis_sizes, draw, other_sizes
 from .report import Check, Verification
 from .runtimes import RuntimeLacks, RuntimeRejects, Session, open_session
 
@@ -81,12 +81,16 @@ class Checker:
         # An input that the file was exported without is still one of the model's, with the axes that it shares.
         shapes = {item.name: session.inputs.get(item.name, _asked(item)) for item in self.arguments.inputs}
         generator = torch.Generator().manual_seed(self.seed)
-        standing = axis_sizes(shapes, examples)
+        roots = Roots(axis_sizes(shapes, examples))
+        standing = roots.sizes
 
         def drawn(name: str, sizes: Mapping[str, int]) -> Check:
-            return self._check(session, weights, name, draw(examples, shapes, sizes, generator), sizes)
+            every = roots.all(sizes)
+            if every is None:
+                return Check(name=name, status="skipped", reason="an axis would be shorter than 0", sizes=dict(sizes))
+            return self._check(session, weights, name, draw(examples, shapes, every, generator), every)
 
-        yield self._check(session, weights, "example", examples, standing)
+        yield self._check(session, weights, "example", examples, roots.all(standing) or standing)
         if not examples:
             return
         for sample in range(self.samples):

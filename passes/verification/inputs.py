@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from .limits import formula
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +24,54 @@ def axis_sizes(shapes: Mapping[str, Dims], examples: Mapping[str, torch.Tensor])
             if symbol is not None:
                 sizes.setdefault(symbol, int(size))
     return sizes
+
+
+class Roots:
+    """The axes of a file that vary by themselves, and those whose sizes follow, as their names say.
+
+    Attributes:
+        sizes: the sizes in the example of those that vary by themselves: axes, or what names of axes are made of.
+    """
+
+    def __init__(self, standing: Mapping[str, int]) -> None:
+        formulas = {name: found for name in standing if (found := formula(name)) is not None}
+        self.sizes = {name: size for name, size in standing.items() if name not in formulas}
+        self._formulas: dict[str, Callable[[Mapping[str, int]], int]] = {}
+        for name, (names, value) in formulas.items():
+            size = standing[name]
+            open_names = [other for other in names if other not in self.sizes]
+            candidates = [self.sizes]
+            if len(open_names) == 1:
+                candidates = [{**self.sizes, open_names[0]: root} for root in range(1, 2 * size + _SEARCHED)]
+            elif open_names:
+                candidates = []
+            # A name that merely looks like an expression does not come to the size of the example.
+            found = next((sizes for sizes in candidates if _comes_to(value, sizes) == size), None)
+            if found is None:
+                self.sizes[name] = size
+            else:
+                self.sizes, self._formulas[name] = dict(found), value
+
+    def all(self, sizes: Mapping[str, int]) -> dict[str, int] | None:
+        """Return the sizes of all axes for those of the roots; None where there are no such tensors."""
+        found = dict(sizes)
+        for name, value in self._formulas.items():
+            size = _comes_to(value, sizes)
+            if size is None or size < 0:
+                return None
+            found[name] = size
+        return found
+
+
+_SEARCHED = 64
+"""How far beyond twice a size its root is looked for."""
+
+
+def _comes_to(value: Callable[[Mapping[str, int]], int], sizes: Mapping[str, int]) -> int | None:
+    try:
+        return value(sizes)
+    except ArithmeticError:
+        return None
 
 
 def axis_name(name: str, axis: int, dims: Dims) -> str | None:

@@ -58,6 +58,22 @@ def keeping_test(condition: str) -> Callable[[Mapping[str, int]], bool] | None:
     return holds
 
 
+def formula(name: str) -> tuple[frozenset[str], Callable[[Mapping[str, int]], int]] | None:
+    """Return which axes the name of an axis computes a size from and how, None for one that is no such expression.
+
+    "2*n" and "n - 1" are such names, by which `torch.export` calls dimensions that follow from others.
+    """
+    try:
+        tree = ast.parse(name, mode="eval").body
+        _check(tree)
+    except (SyntaxError, ValueError, _Unknown):
+        return None
+    names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)) - _CALLED.keys()
+    if not isinstance(tree, (ast.BinOp, ast.Call)) or not names:
+        return None
+    return names, lambda sizes: int(_value(tree, sizes))
+
+
 class _Unknown(Exception):
     """The expression has a part that is not understood."""
 

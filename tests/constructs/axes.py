@@ -60,6 +60,13 @@ class DerivedSize(nn.Module):
         return torch.cat([x, x]) + y
 
 
+@construct((t(8, 3), t(13, 3)), (t(6, 3), t(10, 3)), shapes={"x": {0: 2 * N}, "y": {0: 3 * N + 1}}, forms=ANY)
+class SizesDerivedFromNone(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        n = x.shape[0] // 2
+        return torch.cat([x, x[:n]]) - y[1:], x.new_zeros(n, 3) + n
+
+
 @construct(
     ([t(4, 3), t(5, 3)], {"a": t(4, 2)}),
     ([t(6, 3), t(5, 3)], {"a": t(6, 2)}),

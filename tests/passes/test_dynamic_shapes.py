@@ -308,6 +308,51 @@ def test_the_file_has_the_axes_and_is_right_at_other_sizes(form, strategy):
     assert "passed" == exported.verification.status
 
 
+N = Dim("n", min=2, max=50)
+
+
+class Doubled(torch.nn.Module):
+    """Takes half of a size and a size that is known to be thrice it, and one."""
+
+    def forward(self, x, y):
+        return x.view(-1, 2, x.shape[1]).sum(1) + x.shape[0] // 2, torch.cat([x, x[::2]]) - y[1:]
+
+
+@pytest.mark.parametrize("strategy", ["record", "export"])
+def test_sizes_that_follow_from_one_that_no_axis_has_are_no_limit_and_vary_together(strategy):
+    args = (torch.randn(8, 3), torch.randn(13, 3))
+    shapes = ({0: 2 * N}, {0: 3 * N + 1})
+    exported = lading.export(
+        Doubled(), args, dynamic_shapes=shapes, verify=True, settings=[f"trace.strategy={strategy}"]
+    )
+    assert {"n >= 2", "n <= 50"} == {limit.condition for limit in exported.limits}
+    assert all(limit.declared for limit in exported.limits)
+    passed = [check.sizes for check in exported.verification.checks if check.status == "passed"]
+    assert {"n": 7, "2*n": 14, "3*n + 1": 22} in passed
+
+
+def test_outputs_are_named_over_the_size_that_the_others_follow_from():
+    exported = lading.export(
+        Doubled(), (torch.randn(8, 3), torch.randn(13, 3)), dynamic_shapes=({0: 2 * N}, {0: 3 * N + 1})
+    )
+    assert ({0: "n"}, {0: "3*n"}) == (exported.axes["output.0"], exported.axes["output.1"])
+
+
+def test_a_size_that_follows_is_fixed_with_its_root():
+    class Fixed(torch.nn.Module):
+        def forward(self, x, y):
+            return x + torch.ones(4), y * 2
+
+    args, shapes = (torch.randn(4), torch.randn(8)), ({0: N}, {0: 2 * N})
+    exported = lading.export(Fixed(), args, dynamic_shapes=shapes, settings=["dynamic-axes.on_fixed_axis=warn"])
+    assert {} == exported.axes
+
+
+def test_a_size_that_follows_from_none_is_refused():
+    with pytest.raises(UsageError, match=r"'2\*n' is that for no 'n'"):
+        bound(two, (torch.zeros(5), Y), dynamic_shapes=({0: 2 * N}, None))
+
+
 class NeedsThree(torch.nn.Module):
     def forward(self, x):
         return x @ torch.ones(3, 3)

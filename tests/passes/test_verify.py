@@ -20,7 +20,7 @@ from lading.passes.signature.arguments import Arguments, TensorInput
 from lading.passes.trace.capture import Capture, Guard
 from lading.passes.verification import runtimes
 from lading.passes.verification.comparison import Tolerance, compare
-from lading.passes.verification.inputs import draw_like, other_sizes
+from lading.passes.verification.inputs import Roots, draw_like, other_sizes
 from lading.passes.verification.limits import keeping_test
 from lading.passes.verification.report import Check, Verification
 from lading.passes.verify import Verify
@@ -478,6 +478,25 @@ def test_limits_are_read_from_their_words(condition: str, holds: bool) -> None:
 @pytest.mark.parametrize("condition", ["__import__('os')", "a.b == 3", "no python", "[1][0]"])
 def test_other_words_are_no_limit(condition: str) -> None:
     assert keeping_test(condition) is None
+
+
+@pytest.mark.parametrize(
+    ("standing", "roots"),
+    [
+        ({"n": 4, "2*n": 8}, {"n": 4}),
+        ({"2*n": 8, "n - 1": 3}, {"n": 4}),
+        ({"n": 4, "n - 1": 7}, {"n": 4, "n - 1": 7}),
+        ({"batch-size": 4, "x.shape[1]": 2}, {"batch-size": 4, "x.shape[1]": 2}),
+    ],
+    ids=["derived", "without its root", "not what it says", "only names"],
+)
+def test_axes_vary_by_themselves_but_where_their_names_say_otherwise(standing: dict, roots: dict) -> None:
+    assert roots == Roots(standing).sizes
+    assert {**roots, **standing} == Roots(standing).all(roots)
+
+
+def test_an_axis_that_would_be_shorter_than_nothing_has_no_size() -> None:
+    assert Roots({"n - 3": 2}).all({"n": 2}) is None
 
 
 # What is reported -----------------------------------------------------------------------------------------------------

@@ -214,10 +214,12 @@ class _Reading:
         return value
 
     def _ranges(self) -> None:
+        # A program that the user made has the ranges that were given to make it, and checks them itself.
+        declared = self.arguments.program is not None
         for symbol, bounds in self.program.range_constraints.items():
             if isinstance(symbol, sympy.Symbol) and self.graph.arithmetic.knows(symbol):
                 for condition in torch_private.range_limits(symbol, bounds):
-                    self.sizes.rely(condition, "the program's range of sizes")
+                    self.sizes.rely(condition, "the program's range of sizes", declared=declared)
 
     # ---- outputs -----------------------------------------------------------------------------------------------------
 

@@ -112,15 +112,15 @@ class Sizes:
 
     # ---- what the program relies on ----------------------------------------------------------------------------------
 
-    def rely(self, condition: sympy.Basic, source: str) -> None:
-        """Keep in mind that the program is right only where a condition on sizes holds."""
+    def rely(self, condition: sympy.Basic, source: str, *, declared: bool = False) -> None:
+        """Keep in mind that the program is right only where a condition on sizes holds, `declared` if it says so."""
         if condition in (sympy.true, sympy.false) or not condition.free_symbols:
             return
-        self.rely_on_text(self.text(condition), source)
+        self.rely_on_text(self.text(condition), source, declared=declared)
 
-    def rely_on_text(self, condition: str, source: str) -> None:
+    def rely_on_text(self, condition: str, source: str, *, declared: bool = False) -> None:
         """Keep in mind a condition that is written over the names of the axes already."""
-        guard = Guard(condition, True, source, False)
+        guard = Guard(condition, True, source, False, declared)
         if guard not in self._guards:
             self._guards.append(guard)
 

@@ -22,6 +22,7 @@ from lading.passes.trace.failures import explained, is_failure_of_the_model, unl
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import SMALL, Recorder, type_of
 from lading.passes.trace.regions import Regions
+from lading.passes.trace.row_loops import RowLoops
 from lading.passes.trace.script.children import interpreted
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
@@ -208,9 +209,13 @@ class Run:
             stack.enter_context(self.recorder)
             self.state.set_mode(self.arguments.mode)
             stack.enter_context(interpreted(self.recorder))
-            stack.enter_context(Regions(self.recorder, self._mutable_stand_ins).recorded())
+            regions = Regions(self.recorder, self._mutable_stand_ins)
+            loops = RowLoops(regions)
+            self.recorder.rows = loops.rows
+            stack.enter_context(regions.recorded())
             with kept_functions(self.recorder), Composites(self.recorder):
                 result = _call(self.arguments.model, args, kwargs)
+            loops.finish()
             self.outputs = Outputs(result, self.recorder, self.arguments)
             self.buffer_writes = self._buffer_writes()
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import onnx_ir as ir
@@ -17,6 +18,7 @@ from lading.passes.torch_private import (
     TorchDispatchMode,
 )
 from lading.passes.trace.arithmetic import Arithmetic
+from lading.passes.trace.bounds import certain
 from lading.passes.trace.capture import Baked
 from lading.passes.trace.quantized import Quantization
 from lading.passes.trace.shadow import Shadow
@@ -179,6 +181,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         self._quiet = 0
         self._pending: dict[int, tuple[str | None, torch.Tensor]] = {}
         self._literals: dict[int, torch.Tensor] = {}
+        self._out_of_reach: dict[ir.Value, CaptureError] = {}
+        self.rows: Callable[[torch.Tensor, FrameType], Iterator[torch.Tensor]] | None = None
 
     # ---- values ------------------------------------------------------------------------------------------------------
 
@@ -186,6 +190,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         """Let `tensor` stand for `value`."""
         # The tensor is kept alive with it: a freed tensor's id is used again.
         self._values[id(tensor)] = (tensor, value)
+
+    def out_of_reach(self, values: Collection[ir.Value], error: CaptureError) -> None:
+        """Let an error be raised where one of these values is read from now on."""
+        self._out_of_reach.update(dict.fromkeys(values, error))
 
     def bind_weight(self, fake: torch.Tensor, name: str | None, real: torch.Tensor) -> None:
         """Let `fake` (and `real` itself) stand for an initializer, made when first used; no name: named then."""
@@ -211,6 +219,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         """Return the graph value of a tensor or a symbolic number, writing down what it needs."""
         held = self._values.get(id(item))
         if held is not None and held[1] is not None:
+            if held[1] in self._out_of_reach:
+                raise self._out_of_reach[held[1]]
             return held[1]
         if isinstance(item, _SYMBOLIC):
             expression = self.axes.replace(item.node.expr)
@@ -506,6 +516,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             return self.fake.dispatch(func, types, args, kwargs)
         if func._schema.is_mutable:
             self._refuse_write(func, args)
+        if func is _READS_VALUE and not self._quiet and (settled := certain(self.value_of(args[0]))) is not None:
+            return settled
         self.axes.operator = func
         try:
             result = self.fake.dispatch(func, types, args, kwargs)

@@ -61,7 +61,7 @@ class Regions:
         return torch_private.higher_order_calls_by(handlers)
 
     @contextlib.contextmanager
-    def _call(self, *reachable: Any) -> Iterator[None]:
+    def reaching(self, *reachable: Any) -> Iterator[None]:
         """Say what the bodies of one operator can write: what is handed to them, closed over, or held by the model."""
         interpreter = self.interpreter
         roots, interpreter.roots = interpreter.roots, [*interpreter.roots, *self._held(), *_tensors_behind(reachable)]
@@ -76,7 +76,7 @@ class Regions:
 
     def _cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Any = ()) -> Any:
         interpreter = self.interpreter
-        with self._call(true_fn, false_fn, operands):
+        with self.reaching(true_fn, false_fn, operands):
             condition = self._condition(pred)
             settled = interpreter.decide(condition)
             if settled is not None:
@@ -135,7 +135,7 @@ class Regions:
             flat, structure = torch_private.pytree_flat(body_fn(*map(self._leaf, values), *extra))
             return [self._condition(cond_fn(*flat, *extra)), *flat]
 
-        with self._call(cond_fn, body_fn, carried, extra):
+        with self.reaching(cond_fn, body_fn, carried, extra):
             goes_on = self._condition(cond_fn(*carried, *extra))
             if self.interpreter.decide(goes_on) is False:
                 return tuple(carried)
@@ -178,7 +178,7 @@ class Regions:
                 lists.append(self.interpreter, kept, one)
             return [True, *flat_state]
 
-        with self._call(function, init, xs, extra):
+        with self.reaching(function, init, xs, extra):
             self._tried(iterate, init)
             for kept in gathered:
                 kept.state = Items(())

@@ -9,6 +9,7 @@ import torch
 from lading.passes import torch_private
 from lading.passes.trace.composites import NOT_KEPT
 from lading.passes.trace.failures import left_pytorch
+from lading.passes.trace.for_statements import looping_frame
 from lading.passes.trace.recorder import Recorder
 from lading.passes.trace.rules.registry import rule
 
@@ -51,6 +52,9 @@ def _members(rec: Recorder, input: Any, dim: int = 0) -> Any:
     size = input.shape[dim] if input.dim() else 1
     if not isinstance(size, torch.SymInt) or size.node.has_hint():
         return NOT_KEPT
+    frame = looping_frame()
+    if frame is not None and dim == 0 and rec.rows is not None:
+        return rec.rows(input, frame)
     return tuple(input.select(dim, index) for index in range(int(size)))
 
 

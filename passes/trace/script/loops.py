@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -33,6 +33,8 @@ from lading.passes.trace.script.values import (
 
 if TYPE_CHECKING:
     from lading.passes.trace.script.interpreter import Interpreter
+
+Steps = Generator[tuple[Any, list[Any]], list[Any], bool]
 
 UNROLLED = 256
 """Iterations up to which a loop of known length is written out."""
@@ -160,9 +162,31 @@ class DynamicLoop:
 
     def capture(self) -> bool:
         """Write the loop; False where its first iteration must be written apart, and may be."""
+        steps = self.steps()
+        try:
+            asked = next(steps)
+            while True:
+                try:
+                    given = self.iterate(*asked)
+                except Exception as error:
+                    asked = steps.throw(error)
+                else:
+                    asked = steps.send(given)
+        except StopIteration as end:
+            return bool(end.value)
+
+    def steps(self) -> Steps:
+        """Ask for the body to be run until it is known what it carries, and write the loop.
+
+        Yields:
+            The index and the carried values of an iteration; its next condition and the values then are sent back.
+
+        Returns:
+            False where the first iteration must be written apart, and may be.
+        """
         for _ in range(_TRIALS):
             try:
-                if self._trial():
+                if (yield from self._trial()):
                     return True
             except TypeChanges as change:
                 return self._first_apart(str(change))
@@ -183,7 +207,7 @@ class DynamicLoop:
 
     # ---- one trial ---------------------------------------------------------------------------------------------------
 
-    def _trial(self) -> bool:
+    def _trial(self) -> Steps:
         """Run the body once under the plans; write the loop if they cover what it does, else widen them."""
         interpreter, recorder = self.interpreter, self.recorder
         snapshot = Snapshot(interpreter)
@@ -196,7 +220,7 @@ class DynamicLoop:
         try:
             self._enter(trial)
             with recorder.inside(body):
-                self._run(trial)
+                yield from self._run(trial)
                 widened = self._widen(trial, snapshot)
                 settled = not self._tie(trial, snapshot) and not widened
                 if settled:
@@ -253,7 +277,7 @@ class DynamicLoop:
         for place, (_, _, held, plan) in self.entries.items():
             trial.entries[place] = plan.enter(slots, held)
 
-    def _run(self, trial: _Trial) -> None:
+    def _run(self, trial: _Trial) -> Generator[tuple[Any, list[Any]], list[Any], None]:
         interpreter = self.interpreter
         rebind(
             interpreter,
@@ -276,7 +300,7 @@ class DynamicLoop:
         if self.start:
             index = index + self.start
         try:
-            trial.condition, *trial.values = self.iterate(index, trial.inside)
+            trial.condition, *trial.values = yield index, trial.inside
         except Raised as raised:
             raise interpreter.cannot(f"the body of a loop always raises: {raised.message}") from None
 

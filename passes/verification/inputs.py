@@ -46,11 +46,11 @@ class Roots:
             elif open_names:
                 candidates = []
             # A name that merely looks like an expression does not come to the size of the example.
-            found = next((sizes for sizes in candidates if _comes_to(value, sizes) == size), None)
-            if found is None:
+            fitting = next((sizes for sizes in candidates if _comes_to(value, sizes) == size), None)
+            if fitting is None:
                 self.sizes[name] = size
             else:
-                self.sizes, self._formulas[name] = dict(found), value
+                self.sizes, self._formulas[name] = dict(fitting), value
 
     def all(self, sizes: Mapping[str, int]) -> dict[str, int] | None:
         """Return the sizes of all axes for those of the roots; None where there are no such tensors."""

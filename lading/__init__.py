@@ -25,6 +25,7 @@ _HOMES = {
     "Fact": "lading.pipeline.facts",
     "Note": "lading.pipeline.note",
     "came_from": "lading.pipeline.origin",
+    "origin_of": "lading.pipeline.origin",
     "Spans": "lading.pipeline.telemetry",
     "Work": "lading.pipeline.work",
     "lowers": "lading.passes.lower.registry",
@@ -62,6 +63,7 @@ __all__ = [
     "install",
     "lowers",
     "option",
+    "origin_of",
     "replay",
     "resolve",
     "spells",
@@ -87,7 +89,7 @@ if TYPE_CHECKING:
     )
     from .pipeline.facts import Fact
     from .pipeline.note import Note
-    from .pipeline.origin import came_from
+    from .pipeline.origin import came_from, origin_of
     from .pipeline.project import find_project
     from .pipeline.telemetry import Spans
     from .pipeline.work import Work

@@ -85,7 +85,7 @@ def _outside(error: Exception) -> int:
 
 def _complain(error: LadingError) -> None:
     console = stderr_console()
-    console.print(Text(f"error: {error}", style="red" if console.is_terminal else ""))
+    console.print(Text(f"error[{error.code}]: {error}", style="red" if console.is_terminal else ""))
     cause = error.__cause__
     if isinstance(error, InternalError) and cause is not None:
         console.print(Text(f"  from: {type(cause).__name__}: {cause}"))

@@ -13,10 +13,11 @@ class LadingError(Exception):
 
     `what` says what happened, `where` the file, line, key, step or node, and `hint` the nearest thing that would work.
     The runner fills `step` with the id of the step in which the error came up.  `exit_code` is what the command line
-    leaves with.
+    leaves with, and `code` the word by which it and the documentation name the kind of error; neither ever changes.
     """
 
     exit_code: ClassVar[int] = 5
+    code: ClassVar[str] = "lading"
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(what)
@@ -49,38 +50,47 @@ class VerificationFailed(LadingError):
     """The file was written, and does not compute what the model computes."""
 
     exit_code = 1
+    code = "verification"
 
 
 class UsageError(LadingError):
     """The call, the command line or a file named in it does not make sense."""
 
     exit_code = 2
+    code = "usage"
 
 
 class RecipeError(UsageError):
     """A recipe or an override of one cannot be read or does not fit the passes it names."""
 
+    code = "recipe"
+
 
 class PlanError(UsageError):
     """The steps of a recipe cannot be put into an order."""
+
+    code = "plan"
 
 
 class CaptureError(LadingError):
     """The model could not be captured as asked."""
 
     exit_code = 3
+    code = "capture"
 
 
 class UnsupportedOperators(LadingError):
     """Operators remain that the target opset, or lading, cannot express."""
 
     exit_code = 4
+    code = "unsupported"
 
 
 class InternalError(LadingError):
     """Something that should not happen, in lading or in a pass."""
 
     exit_code = 5
+    code = "internal"
 
 
 def near_miss(word: str, candidates: Iterable[str]) -> str | None:

@@ -84,3 +84,14 @@ def test_the_node_that_it_made_says_so_in_the_file(classifier, softmax_head):
     exported = lading.export(*classifier, passes=[softmax_head()])
     (softmax,) = [node for node in exported.model_proto.graph.node if node.op_type == "Softmax"]
     assert {"lading.passes": "softmax-head"} == {entry.key: entry.value for entry in softmax.metadata_props}
+
+
+def test_its_own_tests_pass(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location("its_own_tests", FOLDER / "test_softmax_head.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
+    assert 3 == len(tests)
+    for each in tests:
+        each()

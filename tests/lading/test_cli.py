@@ -41,6 +41,10 @@ def test_a_mistake_on_the_command_line_is_one_of_usage(arguments, lading):
     assert (2, "") == (answer.code, answer.out)
 
 
+def test_an_error_says_its_code(lading):
+    assert lading("plan", "inferense").err.startswith("error[recipe]: no recipe is called 'inferense'")
+
+
 def test_the_help_on_inputs_shows_the_sizes(lading):
     assert "float32[batch" in lading("export", "--help").out
 

@@ -32,6 +32,22 @@ def test_each_kind_has_the_exit_code_of_the_contract(name: str, code: int) -> No
     assert code == getattr(errors, name).exit_code
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("VerificationFailed", "verification"),
+        ("UsageError", "usage"),
+        ("RecipeError", "recipe"),
+        ("PlanError", "plan"),
+        ("CaptureError", "capture"),
+        ("UnsupportedOperators", "unsupported"),
+        ("InternalError", "internal"),
+    ],
+)
+def test_each_kind_has_a_code_of_its_own(name: str, code: str) -> None:
+    assert code == getattr(errors, name).code
+
+
 def test_errors_survive_pickling() -> None:
     error = RecipeError("no", where="here", hint="yes")
     error.step = "lower"

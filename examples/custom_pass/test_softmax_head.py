@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from lading.testing import assert_stable, assert_valid, run_pass
 from softmax_head import SoftmaxHead
+
+from lading.testing import assert_stable, assert_valid, run_pass
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 18]>

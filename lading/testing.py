@@ -27,7 +27,7 @@ import onnx_ir as ir
 
 from .passes.verification.comparison import Tolerance, compare
 from .passes.verification.inputs import axis_name
-from .passes.verification.runtimes import Session, from_numpy, open_session
+from .passes.verification.runtimes import RuntimeRejects, Session, from_numpy, open_session
 from .pipeline.facts import Fact
 from .pipeline.fingerprint import structural_hash
 from .pipeline.note import Note
@@ -166,7 +166,8 @@ def assert_same_numerics(
     generator = torch.Generator().manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         one, other = (
-            _session(model_of(graph), Path(folder) / f"{index}.onnx") for index, graph in enumerate((before, after))
+            _session(model_of(graph), Path(folder) / f"{name}.onnx")
+            for name, graph in (("before", before), ("after", after))
         )
         if len(one.inputs) != len(other.inputs) or len(one.outputs) != len(other.outputs):
             raise AssertionError(
@@ -174,8 +175,8 @@ def assert_same_numerics(
                 f"{len(other.inputs)} and {len(other.outputs)}"
             )
         for feeds in _samples(model_of(before), one, inputs, generator):
-            expected = one.run(feeds)
-            got = other.run(dict(zip(other.inputs, feeds.values(), strict=True)))
+            expected = _run(one, feeds, "before")
+            got = _run(other, dict(zip(other.inputs, feeds.values(), strict=True)), "after")
             for name, right, value in zip(one.outputs, expected, got, strict=True):
                 found = compare(name, right, value, Tolerance(rtol=rtol, atol=atol))
                 if found.problem is not None:
@@ -231,7 +232,17 @@ def _lines(model: ir.Model) -> list[str]:
 
 def _session(model: ir.Model, path: Path) -> Session:
     ir.save(model, path, external_data=f"{path.name}.data")
-    return open_session(str(path))[0]
+    try:
+        return open_session(str(path))[0]
+    except RuntimeRejects as error:
+        raise AssertionError(f"the graph {path.stem} cannot be loaded: {error}") from error
+
+
+def _run(session: Session, feeds: Mapping[str, torch.Tensor], which: str) -> list[torch.Tensor]:
+    try:
+        return session.run(feeds)
+    except RuntimeRejects as error:
+        raise AssertionError(f"the graph {which} cannot be run: {error}") from error
 
 
 def _samples(

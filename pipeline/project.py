@@ -46,7 +46,7 @@ def find_project(start: Path | None = None) -> Project | None:
     for place in (folder, *folder.parents):
         path = place / FILE
         # Most projects have no such table, and other people's files are none of ours to judge.
-        if path.is_file() and b"lading" in path.read_bytes():
+        if _mentions_lading(path):
             # Where messages and logs say a value is from; the folders above are nobody's business.
             file = Path(os.path.relpath(path)).as_posix()
             document, lines = read_toml(path, file, what=FILE)
@@ -54,6 +54,14 @@ def find_project(start: Path | None = None) -> Project | None:
             if isinstance(tool, dict) and "lading" in tool:
                 return _project(tool["lading"], Path(os.path.relpath(path.parent)), file, lines)
     return None
+
+
+def _mentions_lading(path: Path) -> bool:
+    try:
+        return b"lading" in path.read_bytes()
+    except OSError:
+        # There is none, or it is not for us to read.
+        return False
 
 
 def _project(table: Any, folder: Path, file: str, lines: Lines) -> Project:

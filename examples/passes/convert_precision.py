@@ -154,8 +154,10 @@ def _admitted(node: ir.Node, half: ir.DataType, opset: int) -> set[tuple[str, in
     found = set()
     for kind, formals, values in (("input", schema.inputs, node.inputs), ("output", schema.outputs, node.outputs)):
         for index, value in enumerate(values):
-            formal = formals[min(index, len(formals) - 1)]
-            if value is not None and value.dtype in (FLOAT, half) and formal.type_str in variables:
+            variable = formals[min(index, len(formals) - 1)].type_str
+            if value is not None and value.dtype in (FLOAT, half) and variable in variables:
                 found.add((kind, index))
-    # An output follows the inputs of its type; without one, an attribute sets it.
-    return found if any(kind == "input" for kind, _ in found) else set()
+        if kind == "input":
+            # An output follows the inputs of its type; without one, an attribute sets it.
+            variables &= {schema.inputs[min(index, len(formals) - 1)].type_str for _, index in found}
+    return found

@@ -34,7 +34,8 @@ class DebugOutputs:
                 note.declined(pattern, "no node comes from a module of this name")
         given = set(graph.outputs)
         for module, values in found.items():
-            leaving = [value for value in values if _leaves(value, values)]
+            makers = {value.producer() for value in values}
+            leaving = [value for value in values if _leaves(value, makers)]
             for number, value in enumerate(leaving):
                 if value in given or value.dtype is None:
                     continue
@@ -52,6 +53,5 @@ def _with_outer_modules(module: str) -> list[str]:
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
-def _leaves(value: ir.Value, inside: list[ir.Value]) -> bool:
-    makers = {each.producer() for each in inside}
+def _leaves(value: ir.Value, makers: set[ir.Node | None]) -> bool:
     return value.is_graph_output() or any(user not in makers for user in value.consumers())

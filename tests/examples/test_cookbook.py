@@ -200,6 +200,15 @@ class TestConvertPrecision:
         testing.assert_valid(ran.model)
         testing.assert_same_numerics(text, ran.model, rtol=1e-2)
 
+    def test_an_output_whose_type_an_attribute_sets_stays(self, cookbook):
+        text = """
+        <ir_version: 8, opset_import: ["" : 18]>
+        main (float[N] x) => (float[N] y) { near = Abs(x)  same = Cast<to = 1>(near)  y = Neg(same) }
+        """
+        ran = testing.run_pass(cookbook["ConvertPrecision"](), text)
+        testing.assert_valid(ran.model)
+        testing.assert_same_numerics(text, ran.model, rtol=1e-2)
+
 
 class Trained(torch.nn.Module):
     """A network in training mode, which gives its loss beside its scores."""

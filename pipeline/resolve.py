@@ -28,6 +28,8 @@ from .recipe import (
     StepTable,
     TargetTable,
     key_of,
+    load_recipe,
+    shipped_recipes,
 )
 from .registry import Registry, reference_of
 from .structure import Misfit, fit, fit_text, option_types
@@ -181,7 +183,7 @@ def resolve(
     `overrides` are values by dotted key ("fold-constants.size_limit"), as a caller from Python has them; `settings`
     the same as text ("fold-constants.enabled=false"), as a command line has them, and they win.  `passes` are further
     passes, instances or classes, each of which becomes a step called by its name.  The values of `project` go over
-    those of the recipe, and under the others.
+    those of the recipe and under the others, and one of a step that this recipe does not have is left out.
 
     Raises:
         RecipeError: a step, key or option is unknown, or a value does not fit its type or its limits.
@@ -189,7 +191,7 @@ def resolve(
     """
     tables: dict[str, Table] = {step: dict(table) for step, table in recipe.steps.items()}
     target: Table = dict(recipe.target)
-    given = {**_projects(project), **_overrides(overrides or {}, settings)}
+    given = {**_projects(project, tables, registry), **_overrides(overrides or {}, settings)}
     # Which steps exist may depend on an override of a group's members, so those come first.
     for (step, key), setting in given.items():
         if key == "until_stable":
@@ -232,10 +234,26 @@ def resolve(
     )
 
 
-def _projects(project: Project | None) -> dict[tuple[str, str], Setting]:
+def _projects(
+    project: Project | None, tables: Mapping[str, Table], registry: Registry
+) -> dict[tuple[str, str], Setting]:
     if project is None:
         return {}
-    return {_split(dotted, setting.where): setting for dotted, setting in project.values.items()}
+    there = {"target", *tables}
+    for table in tables.values():
+        members = table["until_stable"].value if "until_stable" in table else ()
+        there.update(members if isinstance(members, (list, tuple)) else ())
+    found = {}
+    for dotted, setting in project.values.items():
+        step, key = _split(dotted, setting.where)
+        # They are for every recipe of the project, and not each has every step; what no recipe has is a mistake.
+        if step in there or not (registry.knows(step) or step in _steps_of_shipped_recipes()):
+            found[step, key] = setting
+    return found
+
+
+def _steps_of_shipped_recipes() -> set[str]:
+    return {step for name in shipped_recipes() for step in load_recipe(name).steps}
 
 
 def _spelled(key: str) -> str:

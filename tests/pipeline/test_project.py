@@ -112,3 +112,17 @@ def test_a_value_that_does_not_fit_is_said_with_its_place(folder: Path) -> None:
     project_of(folder, '[tool.lading.set.trace]\nstrategy = "guess"\n')
     with pytest.raises(RecipeError, match=r"trace\.strategy.*\n  at: pyproject\.toml:5"):
         resolve(load_recipe("inference"), Registry(BUILTIN), project=find_project())
+
+
+@pytest.mark.parametrize("step", ["tidy.rounds", "fold-constants.size_limit"])
+def test_a_value_of_a_step_that_the_recipe_lacks_is_left_out(folder: Path, step: str) -> None:
+    project_of(folder, f"[tool.lading.set]\n{step} = 2\n")
+    registry = Registry(BUILTIN)
+    assert step not in resolve(load_recipe("base"), registry, project=find_project()).sources()
+    assert 2 == resolve(load_recipe("inference"), registry, project=find_project()).sources()[step].value
+
+
+def test_a_value_of_a_step_that_no_recipe_has_is_an_error(folder: Path) -> None:
+    project_of(folder, "[tool.lading.set]\nfold-constant.size_limit = 2\n")
+    with pytest.raises(RecipeError, match=r"no step 'fold-constant'\n  at: pyproject.toml:5\n  try: did you mean"):
+        resolve(load_recipe("inference"), Registry(BUILTIN), project=find_project())

@@ -27,6 +27,7 @@ from lading.passes.trace.script.children import interpreted
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
+from lading.passes.trace.weight_names import in_order
 from lading.pipeline.errors import CaptureError, LadingError, UsageError
 
 R = TypeVar("R")
@@ -238,7 +239,9 @@ class Run:
 
     def model(self) -> ir.Model:
         """Return the recorded graph."""
-        initializers = self._named_initializers()
+        order = {slot.path: position for position, slot in enumerate(self.state.slots)}
+        others = (*self.recorder.graph_inputs, *self.outputs.values)
+        initializers = in_order(self.recorder.initializers.values(), order, others)
         domains = sorted({node.domain for node in self.recorder.nodes})
         graph = ir.Graph(
             self.recorder.graph_inputs,
@@ -249,31 +252,6 @@ class Run:
             name=getattr(self.arguments.model, "__name__", type(self.arguments.model).__name__),
         )
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="lading")
-
-    def _named_initializers(self) -> list[ir.Value]:
-        """Return the initializers in the order of `state_dict`, under names that no input and no output has."""
-        order = {slot.path: position for position, slot in enumerate(self.state.slots)}
-        values = self.recorder.initializers
-        ordered = sorted(values.values(), key=lambda value: order.get(value.name or "", len(order)))
-        given = self.arguments.parameter_names
-        weights = [value for value in ordered if value.name in order]
-        if len(given) > len(weights):
-            known = len(self.arguments.inputs) + len(weights)
-            raise UsageError(
-                f"{known + len(given) - len(weights)} input names were given, and the graph has "
-                f"{len(self.arguments.inputs)} inputs and {len(weights)} weights",
-                where="input_names: " + ", ".join(given),
-                hint=f"give at most {known} names",
-            )
-        for value, name in zip(weights, given, strict=False):
-            value.name = name
-        taken = {value.name or "" for value in (*self.recorder.graph_inputs, *self.outputs.values)}
-        names = {value.name or "" for value in ordered}
-        for value in ordered:
-            if value.name in taken:
-                value.name = unused_name(f"{value.name}_1", taken | names)
-                names.add(value.name or "")
-        return ordered
 
     def capture(self, seconds: float) -> Capture:
         """Return what is to be known beside the graph."""

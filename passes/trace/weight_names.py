@@ -1,17 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that a caller gives to weights: input names beyond the inputs."""
+"""Order and names of the weights of a captured graph, and the names that a caller gives them beyond the inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lading.passes.signature.structure import unused_name
 from lading.passes.weights import Weight
 from lading.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from lading.passes.trace.capture import Capture
+
+
+def in_order(weights: Iterable[ir.Value], order: Mapping[str, int], others: Iterable[ir.Value]) -> list[ir.Value]:
+    """Return weights in the order of `state_dict`, under names that nothing else has.
+
+    Args:
+        weights: the initializers of a graph.
+        order: the position of each name of the `state_dict`; what has none comes last.
+        others: the inputs and outputs of the graph, which keep their names.
+    """
+    ordered = sorted(weights, key=lambda value: order.get(value.name or "", len(order)))
+    taken = {value.name or "" for value in others}
+    names = {value.name or "" for value in ordered}
+    for value in ordered:
+        if value.name in taken:
+            value.name = unused_name(f"{value.name}_1", taken | names)
+            names.add(value.name)
+    return ordered
 
 
 def name_weights(model: ir.Model, capture: Capture, given: Sequence[str], *, tolerant: bool = False) -> list[str]:

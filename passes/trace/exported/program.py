@@ -14,7 +14,6 @@ import torch
 from lading.passes import torch_private
 from lading.passes.lower.registry import has_lowering
 from lading.passes.signature.arguments import Arguments, TensorInput
-from lading.passes.signature.structure import unused_name
 from lading.passes.trace.capture import Baked, Capture
 from lading.passes.trace.exported.exporting import PREFIX, Made, exported_program
 from lading.passes.trace.exported.given import as_exported
@@ -26,6 +25,7 @@ from lading.passes.trace.exported.walk import Walk
 from lading.passes.trace.exported.writes import needs_functionalization
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.record import IR_VERSION
+from lading.passes.trace.weight_names import in_order
 from lading.pipeline.errors import CaptureError, InternalError, UsageError
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind, SymIntArgument, TensorArgument
@@ -273,26 +273,7 @@ class _Reading:
     def _initializers(self) -> list[ir.Value]:
         order = {name: position for position, name in enumerate(self._order)}
         used = [value for value in self.graph.initializers.values() if value.uses()]
-        ordered = sorted(used, key=lambda value: order.get(value.name or "", len(order)))
-        given = self.arguments.parameter_names
-        weights = [value for value in ordered if value.name in order]
-        if len(given) > len(weights):
-            known = len(self.arguments.inputs) + len(weights)
-            raise UsageError(
-                f"{known + len(given) - len(weights)} input names were given, and the graph has "
-                f"{len(self.arguments.inputs)} inputs and {len(weights)} weights",
-                where="input_names: " + ", ".join(given),
-                hint=f"give at most {known} names",
-            )
-        for value, name in zip(weights, given, strict=False):
-            value.name = name
-        taken = {value.name or "" for value in (*self.graph.graph_inputs, *self.outputs.values)}
-        names = {value.name or "" for value in ordered}
-        for value in ordered:
-            if value.name in taken:
-                value.name = unused_name(f"{value.name}_1", taken | names)
-                names.add(value.name)
-        return ordered
+        return in_order(used, order, (*self.graph.graph_inputs, *self.outputs.values))
 
     def _graph_name(self) -> str:
         model = self.arguments.model

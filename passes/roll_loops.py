@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lading.pipeline.declare import a_pass, option
+from lading.pipeline.declare import a_pass
 from lading.pipeline.facts import Fact
 
 if TYPE_CHECKING:
@@ -30,12 +30,10 @@ class RollLoops:
     lengths. The axis is fixed then, as `dynamic-axes` says, with the line and the reason.
     """
 
-    enabled: bool = option(True, help="Look for loops where Python has read the size of a dynamic axis.")
-
     def run(self, work: Work, note: Note) -> None:
         """Put the rolled graph in the place of the one that holds for a single length."""
         capture = work.need(Fact.GRAPH)
-        special = _driving(work, capture) if self.enabled else None
+        special = _driving(work, capture)
         if special is None or capture.again is None:
             return
         from lading.passes.rolling.programs import CannotRoll

@@ -29,6 +29,8 @@ T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
 OPTION_METADATA = "lading.option"
+RESERVED_OPTIONS = ("pass", "enabled", "after", "before", "until_stable", "rounds")
+"""What a recipe says about a step itself; no option can have such a name."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -91,7 +93,8 @@ def a_pass(
     It needs a docstring, whose first line is what `lading passes` prints, and a method `run(self, work, note)`.
 
     Raises:
-        PlanError: the name is not kebab-case, there is no docstring, or there is no `run`.
+        PlanError: the name is not kebab-case, there is no docstring or no `run`, or an option has the name of a key of
+            every step.
     """
 
     def declared(cls: C) -> C:
@@ -111,6 +114,13 @@ def a_pass(
             if isinstance(names, str):
                 raise PlanError(f"{label} of pass '{name}' is a string", where=where, hint=f"{label}=({names!r},)")
         made: Any = attrs.frozen(kw_only=True)(cls)
+        for field in attrs.fields(made):
+            if field.name in RESERVED_OPTIONS:
+                raise PlanError(
+                    f"option '{field.name}' of pass '{name}' has the name of a key of every step",
+                    where=where,
+                    hint="give the option another name; each step can be left out with enabled = false already",
+                )
         made.declaration = PassDeclaration(
             name=name,
             requires=tuple(requires),

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from lading.pipeline.declare import Pass, a_pass, option
+from lading.pipeline.declare import RESERVED_OPTIONS, Pass, a_pass, option
 from lading.pipeline.errors import PlanError
 from lading.pipeline.facts import Fact
 from lading.pipeline.note import Note
+from lading.pipeline.recipe import STEP_KEYS
 from lading.pipeline.work import Work
+from support.fake_passes import fake
 
 
 @a_pass("fuse-gelu", requires=(Fact.ONNX,), after=("fold-constants",), needs_opset=20)
@@ -111,3 +113,12 @@ def test_need_names_a_missing_fact() -> None:
 
 def test_every_fact_has_a_sentence() -> None:
     assert all(fact.meaning.endswith(".") for fact in Fact)
+
+
+def test_no_option_has_the_name_of_a_key_of_every_step() -> None:
+    with pytest.raises(PlanError, match="option 'enabled' of pass 'no-thing' has the name of a key of every step"):
+        fake("no-thing", options={"enabled": (bool, option(True, help="Whether."))})
+
+
+def test_the_reserved_names_are_the_keys_of_a_step() -> None:
+    assert STEP_KEYS == RESERVED_OPTIONS

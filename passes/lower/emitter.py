@@ -530,7 +530,7 @@ class Emitter:
             if stated is not None:
                 dtype = ir.DataType(int(stated))
             elif dtype is None:
-                dtype = _dtype_by_attribute(node.op_type, given)
+                dtype = _unstated_dtype(node.op_type, given, values)
             if type_name.startswith("seq("):
                 element = by_type_name.get(type_name) or next((v.dtype for v in values if v is not None), None)
                 if element is not None:
@@ -563,7 +563,10 @@ def _dtype(x: ir.Value) -> ir.DataType:
     return x.dtype
 
 
-def _dtype_by_attribute(op_type: str, given: dict[str, Any]) -> ir.DataType | None:
+def _unstated_dtype(op_type: str, given: dict[str, Any], values: Sequence[ir.Value | None]) -> ir.DataType | None:
+    """Return the dtype of a result that neither an attribute nor a type variable of the inputs says."""
+    if op_type.endswith("Like") and values and values[0] is not None:
+        return values[0].dtype
     if op_type in ("Constant", "ConstantOfShape"):
         tensor = given.get("value")
         return ir.DataType.FLOAT if tensor is None else ir.DataType.from_numpy(tensor.numpy().dtype)

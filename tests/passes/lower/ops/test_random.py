@@ -45,6 +45,8 @@ def drawn(overload: Any, *args: Any, opset: int, free: bool = False, **kwargs: A
         (A.randint.low, (-3, 7, [200, 50])),
         (A.randint_like.default, (X, 5)),
         (A.bernoulli.default, (CHANCE,)),
+        (A.bernoulli.default, (CHANCE.double(),)),
+        (A.bernoulli.default, (CHANCE.half(),)),
         (A.bernoulli.p, (X, 0.3)),
         (A.randperm.default, (400,)),
         (A.multinomial.default, (CHANCE, 20, True)),

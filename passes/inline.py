@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..pipeline.declare import a_pass, option
-from ..pipeline.errors import CaptureError, UsageError, near_miss
+from ..pipeline.errors import CaptureError, near_miss
 from ..pipeline.facts import Fact
 
 if TYPE_CHECKING:
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from ..pipeline.note import Note
     from ..pipeline.work import Work
+
+
+FIRST_OPSET = 15
+"""The opset that came with IR version 8, the first that has functions in a model (the ONNX specification, IR.md)."""
 
 
 @a_pass("inline", requires=(Fact.GRAPH,), provides=(Fact.FLAT,), closes=(Fact.GRAPH,))
@@ -31,7 +35,8 @@ class Inline:
 
     Functions that a capture has made are inlined, unless they have such a name; what they call goes in with them.
 
-    Functions in a model need IR version 8 and so opset 15: with a name in `preserve`, an older target is an error.
+    Functions in a model need IR version 8 and so opset 15: with a name in `preserve`, an older target is an error of
+    the plan, before anything is captured.
 
     Declines when: a function is preserved. A name in `preserve` that no module has that was called, or that called no
     operator, is a warning.
@@ -86,14 +91,16 @@ class Inline:
         }
     """
 
-    preserve: tuple[str, ...] = option((), help="Module classes that are functions in the file, from opset 15 on.")
+    preserve: tuple[str, ...] = option(
+        (),
+        help=f"Module classes that are functions in the file, from opset {FIRST_OPSET} on.",
+        needs_opset=FIRST_OPSET,
+    )
 
     def run(self, work: Work, note: Note) -> None:
         """Inline, innermost functions included, then make functions of modules."""
         model = work.model
         assert model is not None
-        if self.preserve:
-            self._check_target(work.target.opset)
         if model.functions:
             self._inline(model, note)
         called: set[str] = set()
@@ -113,16 +120,6 @@ class Inline:
                 details = {"name": name} if near is None else {"name": name, "nearest": near}
                 note.warned("no function of a preserved name was captured", **details)
         work.provide(Fact.FLAT, tuple(sorted(kept)))
-
-    def _check_target(self, opset: int) -> None:
-        from lading.passes.outlining.functions import FIRST_OPSET
-
-        if opset < FIRST_OPSET:
-            raise UsageError(
-                f"modules cannot be functions at opset {opset}: the lowest opset that has functions is {FIRST_OPSET}",
-                where=f"inline.preserve: {', '.join(self.preserve)}",
-                hint=f"opset {FIRST_OPSET} or newer, or leave inline.preserve empty",
-            )
 
     def _inline(self, model: ir.Model, note: Note) -> None:
         import onnx_ir as ir

@@ -63,6 +63,7 @@ class OptionDeclaration:
     at_least: float | None = None
     at_most: float | None = None
     in_recipe: bool = True
+    needs_opset: int | None = None
 
 
 @runtime_checkable
@@ -145,17 +146,21 @@ def option(
     at_least: float | None = None,
     at_most: float | None = None,
     in_recipe: bool = True,
+    needs_opset: int | None = None,
 ) -> T:
     """A field of a pass: an option with its default and a sentence of help.
 
     `choices` lists the values allowed (for each member, if the option is a tuple), `at_least` and `at_most` bound a
     number; None, where the default or the type allows it, passes both.  An option with `in_recipe=False` is set from
-    Python only (a tensor, say): it takes no part in the text and the hash of a recipe.
+    Python only (a tensor, say): it takes no part in the text and the hash of a recipe.  With `needs_opset`,
+    a value that is not empty is an error of the plan for older targets.
 
     Raises, from the class when an option is out of its limits:
         ValueError: with the limits in the message.
     """
-    declared = OptionDeclaration(help, None if choices is None else tuple(choices), at_least, at_most, in_recipe)
+    declared = OptionDeclaration(
+        help, None if choices is None else tuple(choices), at_least, at_most, in_recipe, needs_opset
+    )
     common: dict[str, Any] = {"validator": _validate, "metadata": {OPTION_METADATA: declared}}
     if isinstance(default, (list, dict, set)):
         return cast("T", attrs.field(factory=lambda: type(default)(default), **common))

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 import networkx as nx
 
-from .declare import PassDeclaration
-from .errors import PlanError, did_you_mean
+from .declare import OPTION_METADATA, PassDeclaration
+from .errors import PlanError, did_you_mean, near_miss
 from .facts import Fact
-from .recipe import LATEST
+from .recipe import LATEST, TargetTable, load_recipe, shipped_recipes
 from .registry import Registry
 from .resolve import ResolvedGroup, ResolvedRecipe, ResolvedStep
 
@@ -81,9 +81,13 @@ def make_plan(resolved: ResolvedRecipe, registry: Registry, *, given: frozenset[
 
     Raises:
         PlanError: a required fact has no provider or a fact has two, a name in `after` or `before` is unknown, or the
-            edges go round in a circle.  The message walks the path and says what would work.
+            edges go round in a circle.  The message walks the path and says what would work.  Or an option is set
+            that needs a newer opset than the target.
     """
     nodes, skipped = _nodes(resolved)
+    for node in nodes:
+        for step in node.steps:
+            _check_options(step, resolved)
     if not given:
         _check_names(resolved, registry)
     edges = [
@@ -150,6 +154,28 @@ def _why_skipped(step: ResolvedStep, resolved: ResolvedRecipe) -> str | None:
     if needed is not None and opset != LATEST and opset < needed:
         return f"needs opset {needed}, and the target is {opset}"
     return None
+
+
+def _check_options(step: ResolvedStep, resolved: ResolvedRecipe) -> None:
+    opset = resolved.opset.value
+    for field in attrs.fields(type(step.made)):
+        declared = field.metadata.get(OPTION_METADATA)
+        needed = None if declared is None else declared.needs_opset
+        if needed is None or opset == LATEST or opset >= needed or not getattr(step.made, field.name):
+            continue
+        raise PlanError(
+            f"{step.id}.{field.name} needs opset {needed}, and the target is {opset}",
+            where=step.settings[field.name].where,
+            hint=f"opset {needed} or newer{_a_recipe_from(needed, resolved)}, or leave {step.id}.{field.name} empty",
+        )
+
+
+def _a_recipe_from(opset: int, resolved: ResolvedRecipe) -> str:
+    """Name the shipped recipe that is most like this one, and whose own target is new enough, if there is such."""
+    targets = {name: load_recipe(name).target.get("opset") for name in shipped_recipes()}
+    values = {name: TargetTable().opset if own is None else own.value for name, own in targets.items()}
+    near = near_miss(resolved.name, [name for name, value in values.items() if value == LATEST or value >= opset])
+    return "" if near in (None, resolved.name) else f" (recipe '{near}')"
 
 
 def _check_members(group: ResolvedGroup, steps: Sequence[ResolvedStep]) -> None:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 DOMAIN = "modules"
 """The domain of the functions that module classes become."""
 
-FIRST_OPSET = 15
-"""The opset that came with IR version 8, the first that has functions in a model (the ONNX specification, IR.md)."""
-
 _SCOPE_KEY = "lading.scope"
 
 

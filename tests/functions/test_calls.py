@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lading.pipeline.errors import PlanError
 from torch import nn
+
+import lading
 
 
 class Block(nn.Module):
@@ -102,6 +105,23 @@ def test_the_model_itself_may_be_one(kept, stack, x, strategy):
 def test_every_opset_from_the_lowest_on_that_has_functions(kept, stack, x):
     for opset in (15, 17, 21, "latest"):
         assert ["Block"] == list(kept(stack, x, "Block", opset=opset, dynamic_axes=AXES).functions)
+
+
+@pytest.mark.parametrize("strategy", ["record", "export"])
+def test_an_older_opset_is_refused_before_the_model_runs(stack, x, strategy):
+    runs = []
+    with stack.register_forward_hook(lambda *_: runs.append(1)), pytest.raises(PlanError, match="needs opset 15"):
+        lading.export(
+            stack, (x,), opset_version=14, settings=['inline.preserve=["Block"]', f"trace.strategy={strategy}"]
+        )
+    assert [] == runs
+
+
+def test_a_name_that_no_called_class_has_is_a_warning_with_the_nearest(kept, stack, x):
+    found = kept(stack, x, "Blok,Zebra")
+    told = {warning["details"]["name"]: warning["details"].get("nearest") for warning in found.warnings}
+    assert {"Blok": "Block", "Zebra": None} == told
+    assert {} == found.functions
 
 
 def test_a_function_says_which_operators_it_needs(kept, stack, x):

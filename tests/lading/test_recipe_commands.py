@@ -129,6 +129,12 @@ def test_a_plan_is_drawn(lading):
     assert lading("plan", "--svg").out.startswith("<svg xmlns")
 
 
+def test_a_plan_refuses_functions_at_an_opset_that_has_none(lading):
+    refused = lading("plan", "inference-opset13", "--set", 'inline.preserve=["Block"]')
+    assert 2 == refused.code
+    assert "inline.preserve needs opset 15, and the target is 13" in refused.err
+
+
 def test_a_plan_is_compared(lading):
     assert "+ verify" in lading("plan", "inference", "--diff", "debug").out.splitlines()
     assert ["verify"] == json.loads(lading("plan", "inference", "--diff", "debug", "--json").out)["added"]

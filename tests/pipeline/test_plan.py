@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lading.passes import BUILTIN
 from lading.pipeline.errors import PlanError
 from lading.pipeline.facts import Fact
-from lading.pipeline.plan import Plan, essential_edges
+from lading.pipeline.plan import Plan, essential_edges, make_plan
+from lading.pipeline.recipe import load_recipe
+from lading.pipeline.registry import Registry
+from lading.pipeline.resolve import resolve
 from support.fake_passes import fake, order_of, plan_of, registry_of
 
 GRAPH, FLAT, ONNX, FILE = Fact.GRAPH, Fact.FLAT, Fact.ONNX, Fact.FILE
@@ -217,3 +221,36 @@ def test_drawings_leave_out_what_follows(tmp_path: Path) -> None:
     plan = planned(tmp_path, steps(flat, middle, late), flat, middle, late)
     drawn = [(edge.first, edge.then) for edge in essential_edges(plan)]
     assert [("flat", "middle"), ("middle", "late")] == drawn
+
+
+@pytest.mark.parametrize("opset", [7, 14])
+def test_an_option_that_needs_a_newer_opset_is_an_error_before_capture(opset: int) -> None:
+    """Functions came with IR version 8, which came with opset 15."""
+    settings = [f"target.opset={opset}", 'inline.preserve=["Block"]']
+    registry = Registry(BUILTIN)
+
+    with pytest.raises(PlanError) as raised:
+        make_plan(resolve(load_recipe("inference"), registry, settings=settings), registry)
+
+    assert f"inline.preserve needs opset 15, and the target is {opset}" == raised.value.what
+    assert "opset 15 or newer, or leave inline.preserve empty" == raised.value.hint
+
+
+@pytest.mark.parametrize(("recipe", "hint"), [("inference-opset13", " (recipe 'inference')"), ("torch-1.8", "")])
+def test_the_hint_names_a_recipe_of_its_kind_that_is_new_enough(recipe: str, hint: str) -> None:
+    registry = Registry(BUILTIN)
+
+    with pytest.raises(PlanError) as raised:
+        make_plan(resolve(load_recipe(recipe), registry, settings=['inline.preserve=["Block"]']), registry)
+
+    assert f"opset 15 or newer{hint}, or leave inline.preserve empty" == raised.value.hint
+
+
+@pytest.mark.parametrize("opset", ["15", '"latest"'])
+def test_an_option_may_be_set_from_the_opset_on_that_it_needs(opset: str) -> None:
+    settings = [f"target.opset={opset}", 'inline.preserve=["Block"]']
+    registry = Registry(BUILTIN)
+
+    plan = make_plan(resolve(load_recipe("inference"), registry, settings=settings), registry)
+
+    assert "inline" in [step.id for step in plan.steps()]

@@ -278,7 +278,11 @@ def described_model(model: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"class": type(model).__qualname__, "module": type(model).__module__}
     if not callable(getattr(model, "parameters", None)):
         return {**found, "name": getattr(model, "__qualname__", None)}
+    from torch.nn.parameter import is_lazy
+
     tensors = [*model.parameters(), *model.buffers()]
+    if any(is_lazy(tensor) for tensor in tensors):
+        return found  # Without shapes there is nothing to count; capture says what to do about it.
     # A method of a module, a plain dict of an exported program.
     state = model.state_dict(keep_vars=True) if callable(model.state_dict) else model.state_dict
     found["parameters"] = sum(tensor.numel() for tensor in model.parameters())

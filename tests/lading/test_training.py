@@ -299,6 +299,30 @@ def test_running_statistics_are_outputs_on_request(fresh, channels, opset):
     assert [] == same(before, everything(model))
 
 
+@pytest.mark.parametrize("strategy", ["record", "jit-trace"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: nn.InstanceNorm2d(2, track_running_stats=True, momentum=0.2),
+        lambda: nn.InstanceNorm2d(2, track_running_stats=True, affine=True),
+        lambda: nn.BatchNorm2d(2, momentum=None),
+    ],
+    ids=["instances", "instances, affine", "all batches alike"],
+)
+def test_statistics_of_every_kind(layer, strategy):
+    model = layer().train()
+    before = everything(model)
+    overrides = {"trace.buffer_outputs": True, "trace.strategy": strategy}
+    result = lading.export(model, X, training="train", overrides=overrides, opset_version=14)
+    assert [] == same(before, everything(model))
+    trained = copy.deepcopy(model)
+    trained(X)
+    got = dict(zip(outputs(result), run(result, {"input": X}), strict=True))
+    moved = {f"{name}.updated": tensor for name, tensor in trained.state_dict().items() if f"{name}.updated" in got}
+    assert {"running_mean.updated", "running_var.updated"} <= moved.keys()
+    assert [] == [name for name, tensor in moved.items() if not close(tensor, got[name])]
+
+
 def test_statistics_that_no_module_moves_are_no_outputs():
     result = lading.export(network(), X, training="eval", overrides={"trace.buffer_outputs": True})
     assert ["output"] == outputs(result)

@@ -91,9 +91,27 @@ def _instance_norm(
     cudnn_enabled: bool,
 ) -> Any:
     if use_input_stats and running_mean is not None:
-        return NOT_KEPT
+        return _instance_norm_that_keeps_statistics(rec, input, weight, bias, running_mean, running_var, momentum, eps)
     args = (input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled)
     return _normalized(rec, _aten.instance_norm.default, args)
+
+
+def _instance_norm_that_keeps_statistics(
+    rec: Recorder, input: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float, eps: float
+) -> Any:
+    """Normalize the channels of each instance as so many channels of one batch.
+
+    The running statistics take the mean over instances of what each of these would make of them. PyTorch's own
+    composite does the same in C++, and writes them in a way that no schema shows.
+    """
+    batch, channels = input.shape[:2]
+    weight, bias = (None if part is None else part.repeat(batch) for part in (weight, bias))
+    means, variances = mean.repeat(batch), variance.repeat(batch)
+    instances = input.reshape(1, batch * channels, *input.shape[2:])
+    normalized = _batch_norm_of_the_batch(rec, instances, weight, bias, means, variances, momentum, eps)
+    mean.copy_(means.reshape(batch, channels).mean(0))
+    variance.copy_(variances.reshape(batch, channels).mean(0))
+    return normalized.reshape(input.shape)
 
 
 @rule(torch.batch_norm)

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import sympy
 import torch
 from lading.passes import torch_private
-from lading.passes.model_state import Slot, preserved
+from lading.passes.model_state import ModelState, Slot, preserved, replaced
 from lading.passes.signature.arguments import Arguments
 from lading.passes.signature.binding import by_name
 from lading.passes.trace.capture import Capture
@@ -88,6 +88,7 @@ def jit_trace(arguments: Arguments) -> tuple[ir.Model, Capture]:
         args, kwargs = arguments.call([item.tensor for item in arguments.inputs])
     with preserved(model) as state, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        copies = _copied(state)
         state.set_mode(arguments.mode)
         try:
             traced = torch.jit.trace(
@@ -95,8 +96,30 @@ def jit_trace(arguments: Arguments) -> tuple[ir.Model, Capture]:
             )
         except Exception as error:
             raise CaptureError(f"torch.jit.trace fails: {type(error).__name__}: {error}") from error
+        for copy, tensor in copies:
+            # What the trace holds is as it was before the run, too.
+            copy.copy_(tensor)
     made, capture = script(attrs.evolve(arguments, model=traced))
     return made, attrs.evolve(capture, strategy="jit-trace")
+
+
+def _copied(state: ModelState) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Put copies in the places of what a run of the model may write into, and return them, each with the original."""
+    rewrites = state.rewrites_weights()
+    copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def copied(slot: Slot) -> torch.Tensor | None:
+        if slot.kind == "parameter" and not rewrites:
+            return None
+        tensor = slot.tensor
+        if id(tensor) not in copies:
+            copy = tensor.detach().clone()
+            parameter = isinstance(tensor, torch.nn.Parameter)
+            copies[id(tensor)] = torch.nn.Parameter(copy, tensor.requires_grad) if parameter else copy, tensor
+        return copies[id(tensor)][0]
+
+    replaced(state, copied)
+    return list(copies.values())
 
 
 def is_script(model: Any) -> bool:

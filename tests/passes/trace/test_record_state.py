@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import pytest
@@ -94,6 +95,35 @@ def attempt(request, captured):
 @pytest.mark.parametrize("training", ["eval", "preserve", "train"])
 def test_module_is_bit_for_bit_what_it_was(attempt, training):
     assert same(*attempt(training=training))
+
+
+@pytest.mark.parametrize("training", ["eval", "train"])
+@pytest.mark.parametrize("strategy", ["export", "jit-trace"])
+def test_nor_does_another_strategy_change_it(strategy, training):
+    model = Stateful().train()
+    before = snapshot(model)
+    with contextlib.suppress(lading.LadingError):
+        x = torch.arange(6.0).reshape(2, 3)
+        lading.export(model, x, training=training, settings=[f"trace.strategy={strategy}"])
+    assert same(before, snapshot(model))
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        self.count += 1
+        return x * self.count
+
+
+@pytest.mark.parametrize("strategy", ["record", "export", "jit-trace"])
+def test_the_file_starts_from_the_state_that_the_model_has(strategy):
+    model, x = Counting(), torch.randn(2, 3)
+    exported = lading.export(model, x, settings=[f"trace.strategy={strategy}"])
+    assert 0 == model.count
+    torch.testing.assert_close(x, torch.from_numpy(exported(x)[0]))
 
 
 def test_random_state_is_what_it_was(attempt):

@@ -8,6 +8,7 @@ one thread, with its optimizations off and on, the files taking turns.
     python benchmarks/graph_quality.py                          # everything, a table on stdout
     python benchmarks/graph_quality.py --model bert --model gpt2 --keep files   # peers' files are made once
     python benchmarks/graph_quality.py --write                  # put the table into benchmarks/README.md
+    python benchmarks/graph_quality.py --results found.jsonl    # a run that was broken off goes on where it stopped
 
 It needs onnxslim, which nothing else here does: ``pip install onnxslim``.
 """
@@ -158,22 +159,22 @@ def error_of(session: Any, case: Case, tensors: Mapping[str, Any]) -> float:
 
 
 def latencies(files: Mapping[str, Path], tensors: Mapping[str, Any], optimized: bool, rounds: int) -> dict[str, float]:
-    """Return milliseconds a run for each file: the lowest over rounds of the mean in a round, in turns."""
+    """Return milliseconds of processor time a run for each file: the lowest over rounds of a round's mean, in turns."""
     sessions = {name: session_of(file, optimized) for name, file in files.items()}
     feeds = {name: feeds_of(session, tensors) for name, session in sessions.items()}
     lowest = dict.fromkeys(files, float("inf"))
     repeats = 1
     for name, session in sessions.items():
         session.run(None, feeds[name])
-        start = time.perf_counter()
+        start = time.process_time()
         session.run(None, feeds[name])
-        repeats = max(repeats, min(50, int(0.01 / (time.perf_counter() - start))))
+        repeats = max(repeats, min(50, int(0.01 / (time.process_time() - start))))
     for _ in range(rounds):
         for name, session in sessions.items():
-            start = time.perf_counter()
+            start = time.process_time()
             for _ in range(repeats):
                 session.run(None, feeds[name])
-            lowest[name] = min(lowest[name], (time.perf_counter() - start) / repeats * 1000)
+            lowest[name] = min(lowest[name], (time.process_time() - start) / repeats * 1000)
     return lowest
 
 
@@ -228,6 +229,13 @@ def in_fresh_process(model: str, folder: str, rounds: int) -> dict[str, Any]:
     return answer
 
 
+def known_results(file: Path | None) -> dict[str, dict[str, Any]]:
+    """Return what an earlier run has written, of each model the last line."""
+    if file is None or not file.exists():
+        return {}
+    return dict(json.loads(line) for line in file.read_text().splitlines())
+
+
 def _nodes(each: Mapping[str, Any]) -> str:
     if "failed" in each:
         return "no export"
@@ -271,6 +279,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", choices=MODELS, help="may be given more than once (default: all)")
     parser.add_argument("--rounds", type=int, default=30, help="rounds of latency measurement")
     parser.add_argument("--keep", help="folder for the files; peers' files that are there already are not made anew")
+    parser.add_argument("--results", type=Path, help="a file of lines; models that are in it are not measured anew")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -281,16 +290,21 @@ def main() -> None:
             answer = work(options.model[0], Path(options.keep), options.rounds)
         print(json.dumps(answer))
         return
-    answers = {}
+    answers = known_results(options.results)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.keep or scratch
+        folder, wanted = options.keep or scratch, options.model or list(MODELS)
         Path(folder).mkdir(parents=True, exist_ok=True)
-        for model in options.model or MODELS:
+        for model in wanted:
+            if model in answers:
+                continue
             print(model, file=sys.stderr, flush=True)
             answers[model] = in_fresh_process(model, folder, options.rounds)
+            if options.results:
+                with options.results.open("a") as lines:
+                    lines.write(json.dumps([model, answers[model]]) + "\n")
             counts = {name: _nodes(each) for name, each in answers[model].items()}
             print(f"    {counts}", file=sys.stderr, flush=True)
-    text = report(answers, options.rounds)
+    text = report({model: answers[model] for model in wanted}, options.rounds)
     print(text)
     if options.write:
         measuring.write_section("graph quality", text)

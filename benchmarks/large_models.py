@@ -7,6 +7,7 @@ of the first export, over the size with the model loaded; time is what the audit
 
     python benchmarks/large_models.py --write
     python benchmarks/large_models.py --gigabytes 0.5 --form external
+    python benchmarks/large_models.py --results found.jsonl     # a run that was broken off goes on where it stopped
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,24 @@ def in_fresh_process(size: float, form: str, layout: str, rounds: int, folder: s
     return found
 
 
+class Results:
+    """What is measured, kept as lines of a file where one is named, so that it is not measured again."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        lines = file.read_text().splitlines() if file is not None and file.exists() else []
+        self._known: dict[str, dict[str, Any]] = dict(json.loads(line) for line in lines)
+
+    def of(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the result of an earlier run, or measure."""
+        if key not in self._known:
+            self._known[key] = measure()
+            if self._file is not None:
+                with self._file.open("a") as lines:
+                    lines.write(json.dumps([key, self._known[key]]) + "\n")
+        return self._known[key]
+
+
 def row(size: float, form: str, layout: str, found: dict[str, Any]) -> list[str]:
     weights = found["weights"]
     allowed = 1.2 * weights if form == "inline" else 0.05 * weights + 150 * MEBIBYTE
@@ -164,6 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="exports and copies in turns, of which the median counts")
     parser.add_argument("--limit", type=float, default=1.2, help="GiB for the export of a larger checkpoint; 0: none")
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="where files go; three times the largest model")
+    parser.add_argument("--results", type=Path, help="a file of lines; what is in it is not measured anew")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -172,15 +194,18 @@ def main() -> None:
         print(json.dumps(work(size, form, layout, options.rounds, Path(options.folder))))
         return
     rows = []
+    results = Results(options.results)
     for size in options.gigabytes or SIZES:
         for form in options.form or FORMS:
             for layout in options.layout or LAYOUTS:
                 if form == "inline" and size > LARGEST_INLINE:
                     continue
                 print(f"{size} GiB, {form}, {layout}", file=sys.stderr, flush=True)
-                rows.append(
-                    row(size, form, layout, in_fresh_process(size, form, layout, options.rounds, options.folder))
+                found = results.of(
+                    f"{size} {form} {layout}",
+                    partial(in_fresh_process, size, form, layout, options.rounds, options.folder),
                 )
+                rows.append(row(size, form, layout, found))
     head = ("form, weights", "weights GiB", "peak MiB over the model", "allowed", "serialize s", "cp s", "ratio")
     text = [
         f"{measuring.setting()} Medians of {options.rounds} turns for each line.",

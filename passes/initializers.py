@@ -54,8 +54,11 @@ class Initializers:
     type is not ONNX, which the recipes for those types say.
 
     `deduplicate` stores weights that share their memory (tied weights) once, under the name met first.
-    `share_equal_weights` does so for weights equal in value too, and reads every weight for it. The running statistics
-    of a BatchNormalization in training mode are stored apart from everything else: a runtime may write over them.
+    `share_equal_weights` does so for weights equal in value too; each that is merged is on record. Unset means where
+    tied ones are and the values are stored for good: not in an export for training, where equal weights part ways, and
+    not where weights are inputs, each of which the caller gives. Weights of one type and shape whose first bytes agree
+    are read whole to be compared; those above `compare_limit` bytes are not, and stay apart. The running statistics of
+    a BatchNormalization in training mode are stored apart from everything else: a runtime may write over them.
 
     The IR version is the lowest that the opset and the features used (functions, element types) need, so that old
     runtimes read the file. Metadata on nodes does not raise it: a reader skips fields that it does not know.
@@ -110,8 +113,12 @@ class Initializers:
         help="List stored weights among the graph inputs too, so that callers can override them; unset: below opset 9.",
     )
     deduplicate: bool = option(True, help="Store weights that share memory once.")
-    share_equal_weights: bool = option(
-        False, help="Store weights that are equal in value once, too; every weight is read and hashed."
+    share_equal_weights: bool | None = option(
+        None,
+        help="Store weights that are equal in value once, too; unset: but for training, and where weights are inputs.",
+    )
+    compare_limit: int = option(
+        256 << 20, help="Bytes of the largest weight that is read whole to compare it with others.", at_least=0
     )
 
     def run(self, work: Work, note: Note) -> None:
@@ -128,15 +135,19 @@ class Initializers:
         model = work.model
         assert model is not None
         hoist_weights(model, note)
-        tied: dict[str, str] = {}
-        if self.deduplicate:
-            tied |= merge_tied(model, note)
-        if self.share_equal_weights:
-            tied |= merge_equal(model, note)
         version = lowest_ir_version(model, work.target.opset)
         listed = version < IR_OF_FREE_INITIALIZERS and self.keep_as_inputs is None
         if not listed:
             version = max(version, IR_OF_FREE_INITIALIZERS)
+        tied: dict[str, str] = {}
+        if self.deduplicate:
+            tied |= merge_tied(model, note)
+        share = self.share_equal_weights
+        if share is None:
+            trains = getattr(work.values.get(Fact.ARGUMENTS), "trains", False)
+            share = self.deduplicate and self.export_params and not (trains or listed or self.keep_as_inputs)
+        if share:
+            tied |= merge_equal(model, note, self.compare_limit)
         constants = getattr(work.values.get(Fact.GRAPH), "constants", {})
         inputs: dict[str, ir.TensorProtocol] = {}
         if not self.export_params:

@@ -166,6 +166,11 @@ class Weight(_BorrowedTensor):
     def __repr__(self) -> str:
         return f"Weight({self.view_name!r}, {self.dtype.name}, {list(self.shape)})"
 
+    @property
+    def has_data(self) -> bool:
+        """Whether there are values: a weight on the meta device has them where a checkpoint is its source."""
+        return self.source is not None or not is_without_data(self._tensor)
+
     def storage_key(self) -> tuple[Any, ...]:
         """Return a key that two weights share exactly if they are the same view of the same memory."""
         tensor = self._tensor
@@ -248,7 +253,7 @@ class Weight(_BorrowedTensor):
 
     def sample(self) -> bytes:
         """Return up to 64 KiB of the memory that the weight spans, of equal weights the same; nothing without data."""
-        if not self.nbytes or (self.source is None and is_without_data(self._tensor)):
+        if not self.nbytes or not self.has_data:
             return b""
         if self.source is None:
             return bytes(_sample(self._tensor.detach()))
@@ -269,7 +274,7 @@ class Weight(_BorrowedTensor):
         if self.source is not None:
             whole = self.source.load()
             return whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
-        if is_without_data(tensor):
+        if not self.has_data:
             raise LadingError(
                 f"the weight {self.view_name} has no data: it is on the meta device",
                 hint="name a checkpoint with weights=..., load the weights, or export with export_params=False",

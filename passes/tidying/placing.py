@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
-from lading.passes.files.data_files import tensor_blocks
 from lading.passes.tidying.graph_edits import (
     Names,
     all_graphs,
@@ -41,6 +40,9 @@ _IR_OF_TYPE = {
     ir.DataType.FLOAT6E3M2: 14,
 }
 """The IR version that brought an element type; source: the history of the Version enumeration in onnx.proto."""
+
+_FIRST = 4 << 10
+"""How many of their first bytes tell weights apart before any is read whole."""
 
 _IR_OF_FUNCTIONS = 8
 _IR_OF_OVERLOADS = 10
@@ -76,27 +78,61 @@ def merge_tied(model: ir.Model, note: Note) -> dict[str, str]:
     return merged
 
 
-def merge_equal(model: ir.Model, note: Note) -> dict[str, str]:
-    """Make one initializer of those that are equal in type, shape and every byte; returns merged name -> kept name."""
-    groups: dict[tuple[object, ...], list[ir.Value]] = {}
+def merge_equal(model: ir.Model, note: Note, limit: int) -> dict[str, str]:
+    """Make one initializer of those that are equal in type, shape and every byte; returns merged name -> kept name.
+
+    Weights of one type and shape are told apart by their first bytes. Only those that agree there are read whole, and
+    of these the ones above `limit` bytes stay as they are, which is put on record.
+    """
+    groups: dict[Hashable, list[tuple[ir.Value, Weight]]] = {}
     for value in model.graph.initializers.values():
         tensor = value.const_value
-        if isinstance(tensor, Weight) and tensor.nbytes and not is_moved_statistic(value, model.functions):
-            groups.setdefault((tensor.dtype, tuple(tensor.shape)), []).append(value)
+        if (
+            isinstance(tensor, Weight)
+            and tensor.nbytes
+            and tensor.has_data
+            and not is_moved_statistic(value, model.functions)
+        ):
+            groups.setdefault((tensor.dtype, tuple(tensor.shape)), []).append((value, tensor))
     merged: dict[str, str] = {}
-    for group in groups.values():
+    for group in _told_apart(groups.values(), _first_bytes):
+        if group[0][1].nbytes > limit:
+            for value, _ in group[1:]:
+                note.decided("equal weights stored apart", "they are too large to compare", weight=value.name)
+            continue
+        for same in _told_apart([group], _whole_digest):
+            kept = same[0][0]
+            for value, _ in same[1:]:
+                name = value.name
+                if _merge(model, value, kept, merged):
+                    note.count("equal")
+                    note.decided("equal weights stored once", "they have the same bytes", weight=name, kept=kept.name)
+    return merged
+
+
+_Group = list[tuple[ir.Value, Weight]]
+
+
+def _told_apart(groups: Iterable[_Group], key: Callable[[Weight], Hashable]) -> Iterator[_Group]:
+    """Yield the parts of each group that have one key, where they have more than one member."""
+    for group in groups:
         if len(group) == 1:
             continue
-        first: dict[bytes, ir.Value] = {}
-        for value in group:
-            state = hashlib.blake2b(digest_size=32)
-            assert value.const_value is not None
-            for block in tensor_blocks(value.const_value):
-                state.update(block)
-            kept = first.setdefault(state.digest(), value)
-            if kept is not value and _merge(model, value, kept, merged):
-                note.count("equal")
-    return merged
+        parts: dict[Hashable, _Group] = {}
+        for value, tensor in group:
+            parts.setdefault(key(tensor), []).append((value, tensor))
+        yield from (part for part in parts.values() if len(part) > 1)
+
+
+def _first_bytes(tensor: Weight) -> bytes:
+    return bytes(next(tensor.blocks())[:_FIRST])
+
+
+def _whole_digest(tensor: Weight) -> bytes:
+    state = hashlib.blake2b(digest_size=32)
+    for block in tensor.blocks():
+        state.update(block)
+    return state.digest()
 
 
 def _merge(model: ir.Model, value: ir.Value, kept: ir.Value, merged: dict[str, str]) -> bool:

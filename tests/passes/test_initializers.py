@@ -29,7 +29,7 @@ def work_with(opset: int = 17, **weights: ir.TensorProtocol) -> Work:
     return Work(target=Target(opset), model=model)
 
 
-def run(work: Work, **options: bool | None) -> Note:
+def run(work: Work, **options: bool | int | None) -> Note:
     note = Note()
     Initializers(**options).run(work, note)
     onnx.checker.check_model(ir.to_proto(work.model))
@@ -56,13 +56,73 @@ def test_tied_weights_stay_apart_where_asked() -> None:
     assert ["embed", "head"] == names(work)[1]
 
 
-@pytest.mark.parametrize(("share", "kept"), [(False, ["a", "b", "c"]), (True, ["a", "c"])])
-def test_equal_weights_are_merged_only_where_asked(share: bool, kept: list[str]) -> None:
-    work = work_with(
-        a=Weight(torch.zeros(3), "a"), b=Weight(torch.zeros(3), "b"), c=Weight(torch.tensor([0.0, 0.0, 1.0]), "c")
-    )
+def three(size: int = 3) -> dict[str, Weight]:
+    """Two equal weights, and one that differs from them in its last element."""
+    last = torch.zeros(size)
+    last[-1] = 1
+    return {"a": Weight(torch.zeros(size), "a"), "b": Weight(torch.zeros(size), "b"), "c": Weight(last, "c")}
+
+
+@pytest.mark.parametrize(("share", "kept"), [(False, ["a", "b", "c"]), (None, ["a", "c"]), (True, ["a", "c"])])
+def test_equal_weights_are_stored_once_unless_asked(share: bool | None, kept: list[str]) -> None:
+    work = work_with(**three())
     run(work, share_equal_weights=share)
     assert kept == names(work)[1]
+
+
+def test_equal_weights_are_on_record() -> None:
+    note = run(work_with(**three()))
+    assert {"equal": 1} == note.counts
+    (decision,) = note.decisions
+    assert ("equal weights stored once", {"weight": "b", "kept": "a"}) == (decision.what, decision.details)
+
+
+@pytest.mark.parametrize(
+    "options", [{"keep_as_inputs": True}, {"export_params": False}], ids=["overridable", "left to the caller"]
+)
+def test_equal_weights_that_the_caller_gives_stay_apart(options: dict[str, bool]) -> None:
+    work = work_with(**three())
+    run(work, **options)
+    assert ["x", "a", "b", "c"] == names(work)[0]
+
+
+def test_weights_that_part_after_many_bytes_stay_apart() -> None:
+    work = large(3000)
+    run(work)
+    assert ["a", "c"] == names(work)[1]
+
+
+def large(size: int) -> Work:
+    work = work_with()
+    for name, weight in three(size).items():
+        work.model.graph.register_initializer(ir.val(name, const_value=weight))
+    return work
+
+
+def test_weights_above_the_limit_are_not_compared() -> None:
+    work = large(3000)
+    note = run(work, compare_limit=11_999)
+    assert ["a", "b", "c"] == names(work)[1]
+    assert ["b", "c"] == [decision.details["weight"] for decision in note.decisions]
+
+
+def test_a_weight_in_two_layouts_is_stored_once() -> None:
+    values = torch.arange(6.0)
+    work = work_with()
+    turned = Weight(values.reshape(3, 2), "turned").transposed((1, 0))
+    for weight in (turned, Weight(values.reshape(3, 2).T.contiguous(), "as stored")):
+        work.model.graph.register_initializer(ir.val(weight.parameter, const_value=weight))
+    run(work)
+    assert ["turned"] == names(work)[1]
+
+
+def test_weights_without_values_are_not_compared() -> None:
+    work = work_with()
+    for name in ("a", "b"):
+        weight = Weight(torch.empty(3, device="meta"), name)
+        work.model.graph.register_initializer(ir.val(name, const_value=weight))
+    Initializers().run(work, Note())
+    assert ["a", "b"] == names(work)[1]
 
 
 def test_without_values_weights_become_inputs_after_the_users() -> None:

@@ -11,7 +11,7 @@ import torch
 
 
 class Scratch:
-    """Memory for blocks of at most `size` bytes, taken again once nobody looks at a block any more.
+    """Memory for blocks of `size` bytes, taken again once nobody looks at a block any more; larger ones are not kept.
 
     Fresh memory for each block would cost as much as what is done in it: an allocator gives large pieces back to the
     system, above all where one thread makes what another one takes.
@@ -38,12 +38,13 @@ class Scratch:
     def _empty(self, like: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
         """Return a contiguous tensor of the type and shape of another one, and its bytes."""
         size = math.prod(like.shape) * like.element_size()
+        if size > self._size:
+            whole = np.empty(size, np.uint8)
+            return torch.from_numpy(whole).view(like.dtype).view(like.shape), whole
         try:
             whole = self._free.pop()
         except IndexError:
-            whole = np.empty(max(size, self._size), np.uint8)
-        if len(whole) < size:
-            whole = np.empty(size, np.uint8)
+            whole = np.empty(self._size, np.uint8)
         part = whole[:size]
         # Every look at the block holds on to `part`, so its end is that of the last look.
         weakref.finalize(part, self._free.append, whole).atexit = False

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _BLOCK = 512 << 10
 """Bytes made at once when a weight is not contiguous: wide enough that a transposition reads whole cache lines."""
 
+_SCRATCH = Scratch(_BLOCK)
+"""One for all weights: a few blocks stay, as many as were looked at together."""
+
 _DIGEST_WHOLE = 64 << 10
 _DIGEST_BLOCKS = 64
 _DIGEST_BLOCK = 1 << 10
@@ -207,9 +210,8 @@ class Weight(_BorrowedTensor):
             begin = self.stored_at - self.source.offset
             yield from (memoryview(block) for block in self.source.blocks(begin, begin + self.nbytes))
             return
-        scratch = Scratch(_BLOCK)
         for block in _blocks(self.data(), _BLOCK):
-            yield scratch.bytes_of(block)
+            yield _SCRATCH.bytes_of(block)
 
     @property
     def stored_at(self) -> int | None:
@@ -323,7 +325,6 @@ class ComputedWeight(_BorrowedTensor):
         """Yield the bytes in ONNX order, computing at most a few megabytes at a time."""
         shape = self.shape.numpy()
         count = shape[0] if shape else 1
-        scratch = Scratch(_BLOCK)
         step = max(1, _BLOCK * count // max(1, self.nbytes)) if self._by_rows else max(1, count)
         for start in range(0, count, step):
             with torch.no_grad():
@@ -332,7 +333,7 @@ class ComputedWeight(_BorrowedTensor):
                 yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
             else:
                 for block in _blocks(part.detach(), _BLOCK):
-                    yield scratch.bytes_of(block)
+                    yield _SCRATCH.bytes_of(block)
 
     def numpy(self) -> np.ndarray:
         """Compute the whole tensor as a numpy array."""

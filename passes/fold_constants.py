@@ -34,7 +34,8 @@ class FoldConstants:
 
     Declines when: the result, or what would be stored anew of a weight that is used elsewhere as well, is larger than
     the inputs it replaces by more than `size_limit` bytes; the operator draws random numbers; it quantizes (the
-    pattern is what runtimes look for); there is no evaluator for it.
+    pattern is what runtimes look for), or computes with a weight of a type of 8 bits or fewer, which would be stored
+    unpacked and wider; there is no evaluator for it.
 
     Before::
 

@@ -38,6 +38,16 @@ _AT_ONCE = 64 << 10
 
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 
+_QUANTIZED_TYPES = frozenset(
+    dtype
+    for dtype in ir.DataType
+    if dtype.name.startswith(("INT8", "UINT8", "INT4", "UINT4", "INT2", "UINT2", "FLOAT8"))
+)
+"""Types in which weights are stored to take less room; what computes with them makes wider ones."""
+
+_QUANTIZED_FROM = 1024
+"""Bytes from which such a weight is kept as it is stored: zero points and tables are smaller."""
+
 
 class Folding:
     """Folds the constants of one model, in place."""
@@ -129,6 +139,9 @@ class Folding:
             self._note.declined(node, "weights are left as they are")
             return
         if isinstance(tensors[0], Weight) and self._view(node, tensors[0]):
+            return
+        if any(isinstance(tensor, Weight) and _is_quantized(tensor) for tensor in tensors):
+            self._note.declined(node, "a quantized weight stays as it is stored")
             return
         if not can_evaluate(node):
             self._note.declined(node, "no evaluator for this operator")
@@ -359,6 +372,10 @@ class Folding:
             return False
         self._note.declined(node, "the result is larger than the size limit allows")
         return True
+
+
+def _is_quantized(weight: Weight) -> bool:
+    return weight.dtype in _QUANTIZED_TYPES and weight.nbytes >= _QUANTIZED_FROM
 
 
 def _agrees(array: np.ndarray, value: ir.Value) -> bool:

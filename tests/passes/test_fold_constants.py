@@ -100,6 +100,28 @@ def test_weights_can_be_left_alone() -> None:
     assert ["weights are left as they are"] == reasons(note)
 
 
+def widened(tensor: torch.Tensor) -> tuple[Work, Note]:
+    """Fold a model that makes floats of a weight of two axes, scales and turns them."""
+    rows, columns = tensor.shape
+    values = ", ".join(["1"] * tensor.numel())
+    text = f"""main (float[N, {columns}] x) => (float[N, {rows}] y)
+    <float[{rows}, {columns}] weight = {{{values}}}, float two = {{2}}>
+    {{ w = Cast<to = 1>(weight) s = Mul(w, two) t = Transpose<perm = [1, 0]>(s) y = MatMul(x, t) }}"""
+    return with_weight(text, tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_a_quantized_weight_is_not_stored_wider(dtype: torch.dtype) -> None:
+    work, note = widened(torch.ones(32, 32).to(dtype))
+    assert ["Cast", "Mul", "Transpose", "MatMul"] == operators(work)
+    assert ["a quantized weight stays as it is stored"] == reasons(note)
+
+
+@pytest.mark.parametrize("tensor", [torch.ones(32, 31, dtype=torch.int8), torch.ones(32, 32, dtype=torch.int16)])
+def test_small_tables_and_wide_types_are_no_quantized_weights(tensor: torch.Tensor) -> None:
+    assert ["MatMul"] == operators(widened(tensor)[0])
+
+
 # Limits and refusals --------------------------------------------------------------------------------------------------
 
 

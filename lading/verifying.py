@@ -35,6 +35,8 @@ def verify_file(
     recipe: str | Path = "inference",
     weights: str | os.PathLike[str] | None = None,
     settings: Iterable[str] = (),
+    inputs: Sequence[str | os.PathLike[str]] = (),
+    providers: Sequence[str] = (),
     reload: Callable[[], Any] | None = None,
 ) -> Verification:
     """Run a file and compare it with the model, on the example call, on random inputs and at other sizes.
@@ -49,6 +51,9 @@ def verify_file(
         recipe: the recipe whose steps normalize-arguments, attach-weights and verify are used.
         weights: the checkpoint that has the values of the model's weights, as for :func:`lading.export`.
         settings: overrides as text: ``"verify.rtol=1e-3"``.
+        inputs: ``.npz`` files with further inputs, an array for each input of the call by its name.
+        providers: execution providers of onnxruntime, each of which runs all checks: ``["CPU", "CUDA"]``. One that is
+            not there is skipped.
         reload: makes the model anew.
 
     Returns:
@@ -62,6 +67,10 @@ def verify_file(
         "normalize-arguments.input_names": tuple(input_names or names),
         "verify.enabled": True,
     }
+    if inputs:
+        overrides["verify.inputs"] = tuple(os.fspath(path) for path in inputs)
+    if providers:
+        overrides["verify.providers"] = tuple(providers)
     if weights is not None:
         overrides["attach-weights.checkpoint"] = weights
     resolved = resolve(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,13 @@ class Verify:
     outputs must agree: floating-point values within `rtol` of the scale of their output (types coarser than float32
     within 16 steps of their precision, if that is more), integers and booleans exactly.
 
+    `inputs` names `.npz` files with further inputs, `providers` the execution providers that run all of this.
+
     Each check is passed, failed, or skipped with a reason, and all are recorded before a failed one ends the run. A
     check is skipped when PyTorch itself refuses the size, when the model is random (dropout in training mode), when the
-    sizes are outside of a limit that capture has stated, or when nothing can run the file. Where onnxruntime is not
-    installed or lacks a kernel, onnx's reference evaluator runs the file in its place, and the record says so.
+    sizes are outside of a limit that capture has stated, when the provider is missing, or when nothing can run the
+    file. Where onnxruntime is not installed or lacks a kernel, onnx's reference evaluator runs the file in its place,
+    and the record says so; not in the place of a provider other than the CPU.
 
     Declines when: no runtime can run the file; the one check is then skipped, and a warning says why.
     """
@@ -51,20 +55,28 @@ class Verify:
         help="What runs the file: onnxruntime, reference (onnx's evaluator), or auto for the first that can.",
         choices=("auto", "onnxruntime", "reference"),
     )
+    inputs: tuple[str, ...] = option((), help="Files (.npz) with further inputs, an array for each by its name.")
+    providers: tuple[str, ...] = option(
+        ("CPU",), help="Execution providers of onnxruntime that run all checks; one that is missing is skipped."
+    )
 
     def run(self, work: Work, note: Note) -> None:
         """Check, record, and raise if a check failed."""
         from .size_limits import size_limits, telling_sizes
         from .verification.checking import Checker
         from .verification.comparison import Tolerance
+        from .verification.given import read_inputs
 
         arguments, guards = work.need(Fact.ARGUMENTS), _guards(work)
+        given = {os.fspath(file): read_inputs(file, arguments.inputs) for file in self.inputs}
         with _on_disk(work) as path:
             verification = Checker(
                 path=path,
                 arguments=arguments,
                 tolerance=Tolerance(rtol=self.rtol, atol=self.atol),
                 runtime=self.runtime,
+                providers=self.providers or ("CPU",),
+                given=given,
                 samples=self.samples,
                 sizes=self.sizes,
                 seed=self.seed,
@@ -76,7 +88,7 @@ class Verify:
         _record(verification, note)
         failed = verification.of_status("failed")
         if failed:
-            lines = [f"{check.name}: {check.reason}" for check in failed]
+            lines = [f"{check.label}: {check.reason}" for check in failed]
             where = getattr(work.values.get(Fact.FILE), "path", None)
             raise VerificationFailed(
                 f"{len(failed)} of {len(verification.checks)} checks failed\n  " + "\n  ".join(lines),
@@ -91,7 +103,7 @@ def _record(verification: Verification, note: Note) -> None:
         note.decided(
             f"check {check.status}",
             check.reason or "agrees with PyTorch",
-            check=check.name,
+            check=check.label,
             **{key: value for key, value in check.to_dict().items() if key in ("sizes", "absolute", "relative")},
         )
     for axis in verification.unchecked_axes() if not verification.of_status("failed") else ():
@@ -106,7 +118,6 @@ def _record(verification: Verification, note: Note) -> None:
 @contextlib.contextmanager
 def _on_disk(work: Work) -> Iterator[str]:
     """Give the path of the file; a model that was not written to one, or was streamed away, gets a temporary one."""
-    import os
     import tempfile
     from pathlib import Path
 

@@ -22,6 +22,16 @@ def verify(
         Path | None,
         typer.Option(metavar="PATH", help="A .safetensors file, an index or a folder that has the model's weights."),
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--inputs", metavar="FILE.npz", help="Further inputs, an array for each by its name; may be given again."
+        ),
+    ] = None,
+    providers: Annotated[
+        list[str] | None,
+        typer.Option("--provider", metavar="NAME", help="An execution provider, as CPU or CUDA; may be given again."),
+    ] = None,
     settings: Settings = None,
     format: AsFormat = Format.text,
 ) -> None:
@@ -41,11 +51,17 @@ def verify(
         input_names=call.input_names,
         weights=weights,
         settings=settings or (),
+        inputs=data or (),
+        providers=providers or (),
         reload=named.factory,
     )
     if format is Format.json:
         say_json(verification.to_dict())
     else:
-        Console().print(verification.table())
+        console = Console()
+        console.print(verification.table())
+        if verification.worst():
+            console.print()
+            console.print(verification.output_table())
     if not verification.passed:
         raise typer.Exit(1)

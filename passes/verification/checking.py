@@ -12,7 +12,7 @@ import attrs
 from .comparison import OutputError, Tolerance, compare
 from .inputs import Roots, axis_sizes, draw, other_sizes
 from .report import Check, Verification
-from .runtimes import RuntimeLacks, RuntimeRejects, Session, open_session
+from .runtimes import CPU, RuntimeLacks, RuntimeRejects, Session, open_session, short_name
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +35,8 @@ class Checker:
         arguments: the model with its example call; it runs eager.
         tolerance: which differences are accepted.
         runtime: "auto", "onnxruntime" or "reference".
+        providers: the execution providers of onnxruntime; each runs all checks.
+        given: further inputs to run, by the name of the check: a tensor for each input of the call, by its name.
         samples: how many random inputs of the example's sizes are tried.
         sizes: whether dynamic axes are tried at other sizes.
         seed: of the random inputs.
@@ -48,6 +50,8 @@ class Checker:
     arguments: Arguments
     tolerance: Tolerance = attrs.field(factory=Tolerance)
     runtime: str = "auto"
+    providers: tuple[str, ...] = (CPU,)
+    given: Mapping[str, Mapping[str, torch.Tensor]] = attrs.field(factory=dict)
     samples: int = 2
     sizes: bool = True
     seed: int = 0
@@ -60,13 +64,23 @@ class Checker:
         if self._lacks_values():
             reason = "the model has no values to compute with: weights or inputs are on the meta device"
             return Verification(checks=(Check(name="example", status="skipped", reason=reason),))
-        try:
-            session, instead = open_session(self.path, self.runtime)
-        except RuntimeLacks as lacks:
-            return Verification(checks=(Check(name="example", status="skipped", reason=str(lacks)),))
-        except RuntimeRejects as rejects:
-            return Verification(checks=(Check(name="example", status="failed", reason=str(rejects)),))
-        return Verification(checks=tuple(self._checks(session)), runtime=session.runtime, instead=instead)
+        checks: list[Check] = []
+        runtimes: dict[str, None] = {}
+        instead = None
+        for provider in dict.fromkeys(short_name(name) for name in self.providers):
+            named = provider if len(self.providers) > 1 else None
+            try:
+                session, why = open_session(self.path, self.runtime, provider)
+            except RuntimeLacks as lacks:
+                checks.append(Check(name="example", status="skipped", reason=str(lacks), provider=named))
+                continue
+            except RuntimeRejects as rejects:
+                checks.append(Check(name="example", status="failed", reason=str(rejects), provider=named))
+                continue
+            checks.extend(attrs.evolve(check, provider=named) for check in self._checks(session))
+            runtimes[session.runtime] = None
+            instead = instead or why
+        return Verification(checks=tuple(checks), runtime=", ".join(runtimes) or None, instead=instead)
 
     def _checks(self, session: Session) -> Iterator[Check]:
         import torch
@@ -93,6 +107,8 @@ class Checker:
         yield self._check(session, weights, "example", examples, roots.all(standing) or standing)
         if not examples:
             return
+        for name, tensors in self.given.items():
+            yield self._check(session, weights, name, tensors, axis_sizes(shapes, tensors))
         for sample in range(self.samples):
             yield drawn(f"random inputs {sample + 1}", standing)
         if not self.sizes or not standing:

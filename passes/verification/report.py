@@ -27,6 +27,7 @@ class Check:
         reason: why it failed or was skipped; None if it passed.
         sizes: the sizes that dynamic axes had, by axis name.
         outputs: how far each output is from eager's; empty if nothing was compared.
+        provider: the execution provider that was asked for, where there is more than one.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Check:
     reason: str | None = None
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     outputs: tuple[OutputError, ...] = ()
+    provider: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name, after that of the provider where there is more than one."""
+        return self.name if self.provider is None else f"{self.provider}: {self.name}"
 
     @property
     def absolute(self) -> float | None:
@@ -49,6 +56,7 @@ class Check:
         """Return plain data for JSON; infinite differences become null."""
         return {
             "name": self.name,
+            "provider": self.provider,
             "status": self.status,
             "reason": self.reason,
             "sizes": dict(self.sizes),
@@ -66,6 +74,35 @@ class Check:
                 }
                 for output in self.outputs
             ],
+        }
+
+
+@attrs.frozen(kw_only=True)
+class WorstError:
+    """The largest errors of one output over all checks that count.
+
+    Attributes:
+        name: the name of the output in the file.
+        absolute: the largest difference.
+        absolute_in: the check that had it.
+        relative: the largest difference as a share of the output's scale.
+        relative_in: the check that had it.
+        allowed: the share that the tolerance accepts there.
+    """
+
+    name: str
+    absolute: float
+    absolute_in: str
+    relative: float
+    relative_in: str
+    allowed: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; infinite differences become null."""
+        return {
+            **attrs.asdict(self),
+            "absolute": _number(self.absolute),
+            "relative": _number(self.relative),
         }
 
 
@@ -103,13 +140,36 @@ class Verification:
         """Return the axes that were tried at other sizes than the example's and passed at none of them."""
         if not self.checks:
             return ()
-        example = self.checks[0].sizes
+        # A check that could not start (a provider that is missing) has no sizes.
+        example = next((check.sizes for check in self.checks if check.sizes), {})
         tried: dict[str, bool] = {}
         for check in self.checks:
             for axis, size in check.sizes.items():
                 if size != example.get(axis):
                     tried[axis] = tried.get(axis, False) or check.status == "passed"
         return tuple(axis for axis, passed in tried.items() if not passed)
+
+    def worst(self) -> tuple[WorstError, ...]:
+        """Return the largest errors of each output, in the order of the outputs; skipped checks do not count."""
+        found: dict[str, list[tuple[Check, OutputError]]] = {}
+        for check in self.checks:
+            for output in check.outputs if check.status != "skipped" else ():
+                found.setdefault(output.name, []).append((check, output))
+        worst = []
+        for name, pairs in found.items():
+            absolute = max(pairs, key=lambda pair: pair[1].absolute)
+            relative = max(pairs, key=lambda pair: pair[1].relative)
+            worst.append(
+                WorstError(
+                    name=name,
+                    absolute=absolute[1].absolute,
+                    absolute_in=absolute[0].label,
+                    relative=relative[1].relative,
+                    relative_in=relative[0].label,
+                    allowed=relative[1].allowed,
+                )
+            )
+        return tuple(worst)
 
     def summary(self) -> str:
         """Return one line: how many checks passed, failed and were skipped, and the worst error."""
@@ -124,6 +184,7 @@ class Verification:
             "status": self.status,
             "runtime": self.runtime,
             "instead": self.instead,
+            "outputs": [error.to_dict() for error in self.worst()],
             "checks": [check.to_dict() for check in self.checks],
         }
 
@@ -141,7 +202,7 @@ class Verification:
         for check in self.checks:
             style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[check.status]
             table.add_row(
-                Text(check.name),
+                Text(check.label),
                 Text(check.status, style=style),
                 _shown(check.relative),
                 _shown(check.absolute),
@@ -150,6 +211,29 @@ class Verification:
         if self.instead:
             table.caption = Text(f"run by {self.runtime}, because {self.instead}")
             table.caption_justify = "left"
+        return table
+
+    def output_table(self) -> Table:
+        """Return a rich table with a line for each output: its worst errors, and the checks that had them."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("output")
+        table.add_column("worst relative", justify="right")
+        table.add_column("allowed", justify="right")
+        table.add_column("in", overflow="fold")
+        table.add_column("worst absolute", justify="right")
+        table.add_column("in", overflow="fold")
+        for error in self.worst():
+            table.add_row(
+                Text(error.name),
+                _shown(error.relative),
+                _shown(error.allowed),
+                Text(error.relative_in),
+                _shown(error.absolute),
+                Text(error.absolute_in),
+            )
         return table
 
 

@@ -17,6 +17,9 @@ from .inputs import Dims
 if TYPE_CHECKING:
     import torch
 
+CPU = "CPU"
+_PROVIDER = "ExecutionProvider"
+
 _TOO_NEW = ("under development", "only *guarantees* support", "Unsupported model IR version")
 _NO_KERNEL = ("NOT_IMPLEMENTED", "Could not find an implementation")
 
@@ -58,23 +61,28 @@ class Session(Protocol):
         """
 
 
-def open_session(path: str, runtime: str = "auto") -> tuple[Session, str | None]:
+def open_session(path: str, runtime: str = "auto", provider: str = CPU) -> tuple[Session, str | None]:
     """Load a file in the first runtime that can run it; also return why it is not onnxruntime, if it is not.
+
+    The reference evaluator takes the place of onnxruntime on the CPU alone: it shows nothing about another provider.
 
     Args:
         path: the ONNX file; external data stand beside it.
         runtime: "onnxruntime", "reference", or "auto" for the first of the two that can.
+        provider: the execution provider of onnxruntime, with or without the end of its name: "CUDA".
 
     Raises:
         RuntimeLacks: no runtime can run the file.
         RuntimeRejects: the file is wrong.
     """
     if runtime == "reference":
+        if short_name(provider) != CPU:
+            raise RuntimeLacks(f"the reference evaluator has no provider {short_name(provider)}")
         return ReferenceSession(path), None
     try:
-        return OnnxRuntimeSession(path), None
+        return OnnxRuntimeSession(path, provider), None
     except RuntimeLacks as lacks:
-        if runtime == "onnxruntime":
+        if runtime == "onnxruntime" or short_name(provider) != CPU:
             raise
         try:
             return ReferenceSession(path), str(lacks)
@@ -82,29 +90,46 @@ def open_session(path: str, runtime: str = "auto") -> tuple[Session, str | None]
             raise RuntimeLacks(f"{lacks}; {also}") from also
 
 
+def short_name(provider: str) -> str:
+    """Return the name of an execution provider without its end: "CUDA" for "CUDAExecutionProvider"."""
+    return provider.removesuffix(_PROVIDER)
+
+
 class OnnxRuntimeSession:
-    """A file in onnxruntime on the CPU, with the graph optimisations that users get."""
+    """A file in onnxruntime, with the graph optimisations that users get.
+
+    What the provider has no kernel for runs on the CPU, as it does for users.
+    """
 
     inputs: Mapping[str, Dims]
     outputs: Sequence[str]
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, provider: str = CPU) -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise RuntimeLacks(f"onnxruntime cannot be imported ({error})") from error
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
+        wanted = short_name(provider) + _PROVIDER
+        available = onnxruntime.get_available_providers()
+        if wanted not in available:
+            has = ", ".join(short_name(name) for name in available)
+            raise RuntimeLacks(f"{self.runtime} has no provider {short_name(provider)}, but {has}")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         # Threads that wait in a busy loop cost more than they bring in runs this short, above all on a shared machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: Any = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            providers = list(dict.fromkeys((wanted, CPU + _PROVIDER)))
+            self._session: Any = onnxruntime.InferenceSession(path, options, providers=providers)
         except Exception as error:
             problem = f"{self.runtime}: {_one_line(error)}"
             if _lacks(error) or _has_unknown_operators(path):
                 raise RuntimeLacks(problem) from error
             raise RuntimeRejects(problem) from error
+        if wanted not in self._session.get_providers():
+            # A provider that cannot start (no device, no driver) is left out by onnxruntime without an error.
+            raise RuntimeLacks(f"{self.runtime} could not start the provider {short_name(provider)}")
         self.inputs = {entry.name: entry.shape for entry in self._session.get_inputs()}
         self.outputs = [entry.name for entry in self._session.get_outputs()]
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import onnx
 import pytest
 
@@ -80,6 +81,24 @@ def test_verify_of_a_file_leaves_with_1_when_it_differs(nets, lading):
     answer = lading("verify", "net.onnx", "nets.py:net", "--format", "json")
     assert 1 == answer.code
     assert "failed" == json.loads(answer.out)["status"]
+
+
+def test_verify_takes_inputs_from_files_and_several_providers(nets, lading):
+    lading("export", "nets.py:net", "-o", "net.onnx")
+    name = onnx.load("net.onnx").graph.input[0]
+    shape = [dim.dim_value for dim in name.type.tensor_type.shape.dim]
+    np.savez("given.npz", **{name.name: np.ones(shape, np.float32)})
+    options = ["--inputs", "given.npz", "--provider", "CPU", "--provider", "NoSuch", "--format", "json"]
+    answer = lading("verify", "net.onnx", "nets.py:net", *options)
+    assert 0 == answer.code
+    checks = {(check["provider"], check["name"]): check["status"] for check in json.loads(answer.out)["checks"]}
+    assert {"CPU": "passed", "NoSuch": "skipped"} == {key[0]: checks[key] for key in checks}
+    assert "passed" == checks["CPU", "given.npz"]
+
+
+def test_verify_says_the_worst_error_of_each_output(nets, lading):
+    lading("export", "nets.py:net", "-o", "net.onnx")
+    assert "worst relative" in lading("verify", "net.onnx", "nets.py:net").out
 
 
 def test_audit_shows_each_pass_of_the_last_run(nets, lading):

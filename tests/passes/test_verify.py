@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -19,12 +21,13 @@ from lading.passes.serialize import Written
 from lading.passes.signature.arguments import Arguments, TensorInput
 from lading.passes.trace.capture import Capture, Guard
 from lading.passes.verification import runtimes
-from lading.passes.verification.comparison import Tolerance, compare
+from lading.passes.verification.comparison import OutputError, Tolerance, compare
+from lading.passes.verification.given import read_inputs
 from lading.passes.verification.inputs import Roots, draw_like, other_sizes
 from lading.passes.verification.limits import keeping_test
 from lading.passes.verification.report import Check, Verification
 from lading.passes.verify import Verify
-from lading.pipeline.errors import VerificationFailed
+from lading.pipeline.errors import UsageError, VerificationFailed
 from lading.pipeline.facts import Fact
 from lading.pipeline.note import Note
 from lading.pipeline.work import Target, Work
@@ -521,3 +524,88 @@ def test_the_table_has_a_line_for_each_check() -> None:
 
 def test_a_run_where_all_is_skipped_is_not_passed() -> None:
     assert not Verification(checks=(Check(name="example", status="skipped", reason="no runtime"),)).passed
+
+
+def test_given_inputs_are_run_at_their_own_sizes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "given.npz", x=np.ones((9, 3), np.float32))
+    file = str(tmp_path / "given.npz")
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3), inputs=(file,))
+    check = next(check for check in verification.checks if check.name == file)
+    assert ("passed", {"batch": 9}) == (check.status, check.sizes)
+
+
+def test_given_inputs_find_what_the_example_does_not(tmp_path: Path) -> None:
+    np.savez(tmp_path / "given.npz", x=np.full((2, 3), -5, np.float32))
+    file = str(tmp_path / "given.npz")
+    example = torch.ones(2, 3)
+    relu = "relu (float[2, 3] x) => (float[2, 3] y) { y = Relu(x) }"
+    verification, _ = verified(tmp_path, relu, lambda x: x, example, inputs=(file,), samples=0)
+    assert [("example", "passed"), (file, "failed")] == [(check.name, check.status) for check in verification.checks]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"X1": np.ones((2, 3), np.float32)}, "no input 'X1'"),
+        ({}, "no array for x"),
+        ({"x": np.ones((2, 3))}, "float64"),
+        ({"x": np.ones(3, np.float32)}, "1 axes"),
+    ],
+)
+def test_given_inputs_that_do_not_fit_the_call_are_refused(tmp_path: Path, arrays: Any, words: str) -> None:
+    np.savez(tmp_path / "given.npz", **arrays)
+    with pytest.raises(UsageError, match=words):
+        verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3), inputs=(str(tmp_path / "given.npz"),))
+
+
+def test_given_bfloat16_is_read_as_such(tmp_path: Path) -> None:
+    np.savez(tmp_path / "given.npz", x=np.array([1.5, -2.0], ml_dtypes.bfloat16))
+    inputs = arguments(Model(torch.neg), [torch.zeros(2, dtype=torch.bfloat16)]).inputs
+    expected = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
+    assert torch.equal(expected, read_inputs(tmp_path / "given.npz", inputs)["x"])
+
+
+def test_a_provider_that_is_missing_is_skipped_beside_one_that_passes(tmp_path: Path) -> None:
+    verification, _ = verified(
+        tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3), providers=("NoSuch", "CPUExecutionProvider")
+    )
+    missing, *others = verification.checks
+    assert ("NoSuch", "skipped") == (missing.provider, missing.status)
+    assert "has no provider NoSuch" in str(missing.reason)
+    assert {("CPU", "passed")} == {(check.provider, check.status) for check in others}
+
+
+def test_a_missing_provider_alone_is_not_replaced(tmp_path: Path) -> None:
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3), providers=("NoSuch",))
+    assert ("skipped", None) == (verification.status, verification.runtime)
+
+
+def test_a_provider_that_does_not_start_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    create = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *args, providers: create(*args, providers=providers[-1:])
+    )
+    verification, _ = verified(tmp_path, DOUBLE, lambda x: x + x, torch.randn(2, 3), providers=("CUDA",))
+    assert "skipped" == verification.status
+    assert "could not start the provider CUDA" in str(verification.checks[0].reason)
+
+
+def test_the_worst_errors_of_each_output_name_their_checks() -> None:
+    def output(name: str, absolute: float, relative: float) -> OutputError:
+        return OutputError(name=name, dtype="float32", shape=(1,), absolute=absolute, relative=relative)
+
+    verification = Verification(
+        checks=(
+            Check(name="first", status="passed", outputs=(output("y", 3.0, 0.1), output("z", 0.5, 0.5))),
+            Check(name="second", status="passed", outputs=(output("y", 2.0, 0.2), output("z", 0.0, 0.0))),
+            Check(name="random", status="skipped", outputs=(output("y", 9.0, 9.0),)),
+        )
+    )
+    expected = [("y", 3.0, "first", 0.2, "second"), ("z", 0.5, "first", 0.5, "first")]
+    found = [(e.name, e.absolute, e.absolute_in, e.relative, e.relative_in) for e in verification.worst()]
+    assert expected == found
+    assert ["y", "z"] == [entry["name"] for entry in verification.to_dict()["outputs"]]

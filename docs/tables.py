@@ -129,8 +129,10 @@ def operators_page() -> str:
     found = json.loads((FOLDER / "operators.json").read_text(encoding="utf-8"))
     opsets, dtypes, entries = found["opsets"], found["dtypes"], found["entries"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    unmeasured = sum(letters.count("?") for by_dtype in entries.values() for letters in by_dtype.values())
-    asked = sum(len(letters) for by_dtype in entries.values() for letters in by_dtype.values())
+    letters_of = {dtype: "".join(by[dtype] for by in entries.values() if dtype in by) for dtype in dtypes}
+    asked = sum(map(len, letters_of.values()))
+    parts = {dtype: f"{len(found) - found.count('?')} of {len(found)}" for dtype, found in letters_of.items()}
+    measured = asked - sum(found.count("?") for found in letters_of.values())
     lines = ["# Operators", "", NOTICE]
     lines += [
         *_HOW_MEASURED.format(
@@ -141,8 +143,15 @@ def operators_page() -> str:
             samples=found["samples"],
         ).splitlines(),
         "",
-        f"Of {asked} combinations of entry, dtype and opset, {asked - unmeasured} were measured"
-        + ("." if not unmeasured else f"; {unmeasured} were not, and are left out below."),
+        f"Of {asked} combinations of entry, dtype and opset, {measured} were measured"
+        + (
+            "."
+            if measured == asked
+            else "; the others are left out below. By dtype: "
+            + ", ".join(f"{dtype} {part}" for dtype, part in parts.items())
+            + ". Empty cells are opsets of which nothing was measured; of a dtype measured in part, the entries"
+            + " whose names come first were."
+        ),
         "",
         "## Totals",
         "",

@@ -138,7 +138,8 @@ def _inputs(one: Any) -> list[tuple[str, dict[int, str]]]:
     import torch
     from lading.passes.signature.structure import leaves
 
-    shapes = dict(leaves(_by_name(one, one.shapes))) if one.shapes else {}
+    said = [path.split(".") for path, _ in leaves(_by_name(one, one.shapes))] if one.shapes else []
+    shapes = {".".join(path[:end]) for path in said for end in range(len(path) + 1)}
     found = []
     for name, leaf in leaves(_bound(one)):
         if isinstance(leaf, torch.Tensor):
@@ -187,7 +188,9 @@ def _compared(data: bytes, one: Any) -> tuple[str, str]:
         if len(expected) != len(results):
             return "wrong", f"{len(results)} outputs for {len(expected)}"
         for left, right in zip(expected, results, strict=True):
-            if left.shape != right.shape or left.dtype != right.dtype:
+            # A float of Python's is a double, and a tensor of it a single.
+            of_python = left.ndim == 0 and {"float32", "float64"} == {left.dtype.name, right.dtype.name}
+            if left.shape != right.shape or (left.dtype != right.dtype and not of_python):
                 return "wrong", f"call {number}: {right.dtype}{list(right.shape)} for {left.dtype}{list(left.shape)}"
             if not np.allclose(right, left, rtol=one.tolerance or 1e-4, atol=one.tolerance or 1e-5, equal_nan=True):
                 return "wrong", f"call {number}: values differ"
@@ -268,31 +271,36 @@ class Worker:
             self._process = None
 
 
-def measure(
-    exporters: Sequence[str], families: Sequence[str], opsets: Sequence[int], limit: float, file: Path
-) -> Iterator[dict[str, Any]]:
-    """Yield one row for each export; those that are in the file are read, the others run and written to it."""
+def measure(options: argparse.Namespace, file: Path) -> Iterator[dict[str, Any]]:
+    """Yield one row for each export; those that are in the file are read, the others run and written to it.
+
+    With `--no-run` the others have the outcome "not run".
+    """
     known = {}
     if file.exists():
         for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
             known[row["exporter"], row["case"], row["form"], row["opset"]] = row
-    for exporter in exporters:
-        worker = Worker(exporter, limit)
+    for exporter in options.exporters:
+        worker = Worker(exporter, options.limit)
         try:
-            for case, one in cases_of(exporter, families).items():
-                if opsets and case[2] not in opsets:
+            for case, one in cases_of(exporter, options.families).items():
+                if options.opsets and case[2] not in options.opsets:
                     continue
-                if (exporter, *case) not in known:
-                    row = {"exporter": exporter, "family": one.family, **dict(zip(_KEYS, case, strict=True))}
+                row = {"exporter": exporter, "family": one.family, **dict(zip(_KEYS, case, strict=True))}
+                if (exporter, *case) in known:
+                    row = known[(exporter, *case)]
+                elif options.no_run:
+                    row |= {"outcome": NOT_RUN, "why": ""}
+                else:
                     row |= worker.outcome(case)
-                    known[(exporter, *case)] = row
                     with file.open("a", encoding="utf-8") as lines:
                         lines.write(json.dumps(row) + "\n")
-                yield known[(exporter, *case)]
+                yield row
         finally:
             worker.close()
 
 
+NOT_RUN = "not run"
 _KEYS = ("case", "form", "opset")
 
 
@@ -302,30 +310,39 @@ _KEYS = ("case", "form", "opset")
 def report(rows: Sequence[dict[str, Any]]) -> str:
     """Return setting, tables and the cases where a peer is right and lading is not, as Markdown."""
     parts = [measuring.setting()]
-    newest = max(row["opset"] for row in rows)
-    for title, keys in (("family", ("family",)), ("form, opset", ("form", "opset"))):
-        parts.append(_table(title, keys, rows))
-    at_newest = [row for row in rows if row["opset"] == newest]
-    parts.append(f"At opset {newest} alone:\n\n" + _table("form", ("form",), at_newest))
-    behind = _behind(rows)
+    run = [row for row in rows if row["outcome"] != NOT_RUN]
+    for exporter in EXPORTERS:
+        asked, done = (sum(row["exporter"] == exporter for row in some) for some in (rows, run))
+        if done < asked:
+            parts.append(f"{exporter} was run on {done} of its {asked} cases.")
+    parts += [_table("family", ("family",), run), _table("form, opset", ("form", "opset"), run), _in_common(run)]
+    behind = _behind(run)
     parts.append("Right in a peer and not in lading: " + ("none." if not behind else "\n\n" + "\n".join(behind)))
     return "\n\n".join(parts)
+
+
+def _in_common(rows: Sequence[dict[str, Any]]) -> str:
+    """Say how many of the cases that every exporter was given each has right."""
+    of = {name: {_case(row): row["outcome"] for row in rows if row["exporter"] == name} for name in EXPORTERS}
+    shared = set.intersection(*(set(outcomes) for outcomes in of.values()))
+    right = ", ".join(f"{name} {sum(of[name][case] == 'right' for case in shared)}" for name in EXPORTERS)
+    return f"Right on the {len(shared)} cases that all three were given: {right}."
+
+
+def _case(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[key] for key in _KEYS)
 
 
 def _table(title: str, keys: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     head = [title]
     for exporter in EXPORTERS:
         head += [f"{exporter}: cases", "right", "wrong", "fails"]
-    groups = sorted({tuple(row[key] for key in keys) for row in rows})
     lines = []
-    for group in [*groups, None]:
+    for group in [*sorted({tuple(row[key] for key in keys) for row in rows}), None]:
         line = ["all" if group is None else ", ".join(map(str, group))]
+        here = [row for row in rows if group in (None, tuple(row[key] for key in keys))]
         for exporter in EXPORTERS:
-            count = collections.Counter(
-                row["outcome"]
-                for row in rows
-                if row["exporter"] == exporter and group in (None, tuple(row[key] for key in keys))
-            )
+            count = collections.Counter(row["outcome"] for row in here if row["exporter"] == exporter)
             line += [str(number) for number in (count.total(), count["right"], count["wrong"], count["fails"])]
         lines.append(line)
     return measuring.table(head, lines)
@@ -354,6 +371,7 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, help="file for every single result as JSON lines, read when it is there"
     )
+    parser.add_argument("--no-run", action="store_true", help="report what --results has, and run nothing")
     parser.add_argument("--write", action="store_true", help="write the section of benchmarks/README.md")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -363,9 +381,9 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         file = options.results or Path(folder) / "results.jsonl"
-        for row in measure(options.exporters, options.families, options.opsets, options.limit, file):
+        for row in measure(options, file):
             rows.append(row)
-            if row["outcome"] != "right":
+            if row["outcome"] not in ("right", NOT_RUN):
                 named = f"{row['exporter']:12} {row['case']} {row['form']} {row['opset']}"
                 print(f"{named}: {row['outcome']}, {row['why']}", flush=True)
     text = report(rows)

@@ -174,7 +174,9 @@ def _a_recipe_from(opset: int, resolved: ResolvedRecipe) -> str:
     """Name the shipped recipe that is most like this one, and whose own target is new enough, if there is such."""
     targets = {name: load_recipe(name).target.get("opset") for name in shipped_recipes()}
     values = {name: TargetTable().opset if own is None else own.value for name, own in targets.items()}
-    near = near_miss(resolved.name, [name for name, value in values.items() if value == LATEST or value >= opset])
+    near = near_miss(
+        resolved.name, [name for name, value in values.items() if not isinstance(value, int) or value >= opset]
+    )
     return "" if near in (None, resolved.name) else f" (recipe '{near}')"
 
 

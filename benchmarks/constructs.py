@@ -309,7 +309,8 @@ _KEYS = ("case", "form", "opset")
 
 def report(rows: Sequence[dict[str, Any]]) -> str:
     """Return setting, tables and the cases where a peer is right and lading is not, as Markdown."""
-    parts = [measuring.setting()]
+    opsets = ", ".join(map(str, sorted({row["opset"] for row in rows})))
+    parts = [f"{measuring.setting()} Opsets of this table: {opsets}."]
     run = [row for row in rows if row["outcome"] != NOT_RUN]
     for exporter in EXPORTERS:
         asked, done = (sum(row["exporter"] == exporter for row in some) for some in (rows, run))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
+from .passes.inline import EVERY
 from .passes.request import Remark
 from .passes.serialize import EXTERNAL_DATA_THRESHOLD
 from .pipeline.errors import UsageError, did_you_mean
@@ -357,8 +358,8 @@ def _further(
         elif name == "optimize":
             found |= _tidied(recipe, value, remarks)
         elif name == "export_modules_as_functions":
-            if value is True:
-                leave(name, value, _NO_MODULES)
+            if isinstance(value, (str, type)) or not isinstance(value, (bool, Iterable)):
+                leave(name, value, _NO_CLASSES)
             else:
                 found["inline.preserve"] = _module_classes(value)
     return found
@@ -366,10 +367,12 @@ def _further(
 
 _FLAGS = ("strip_doc_string", "enable_onnx_checker", "use_external_data_format", "external_data", "dynamo", "optimize")
 _NO_SIDE_FILE = _Unmet(False, "the weights need a second file, and f is no path", "pass a path as f")
-_NO_MODULES = _Unmet(
+
+_NO_CLASSES = _Unmet(
     False,
-    "it names no modules",
-    "a list of module classes: export_modules_as_functions={torch.nn.LayerNorm}",
+    "it is neither True nor a set of module classes",
+    "a set: export_modules_as_functions={torch.nn.LayerNorm}",
+    harmless=False,
 )
 
 
@@ -394,6 +397,6 @@ def _strategy(dynamo: bool, model: Any) -> str:
 
 
 def _module_classes(value: Any) -> tuple[str, ...]:
-    if value is False:
-        return ()
+    if isinstance(value, bool):
+        return (EVERY,) if value else ()
     return tuple(sorted(getattr(kind, "__name__", str(kind)) for kind in value))

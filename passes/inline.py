@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FIRST_OPSET = 15
 """The opset that came with IR version 8, the first that has functions in a model (the ONNX specification, IR.md)."""
 
+EVERY = "*"
+"""In place of the name of a module class: that of every module in the model; the model itself stays a graph."""
+
 
 @a_pass("inline", requires=(Fact.GRAPH,), provides=(Fact.FLAT,), closes=(Fact.GRAPH,))
 class Inline:
@@ -32,6 +35,8 @@ class Inline:
     function as long as they compute the same; where they do not, the second is called `Name_1`, and so on. Literals up
     to 4 KiB are part of the body, and sizes are read from the inputs that have them. A preserved module in another one
     is a function that a function calls. Weights keep their names in the `state_dict`.
+
+    `*` in place of a name stands for the class of every module in the model, not that of the model itself.
 
     Functions that a capture has made are inlined, unless they have such a name; what they call goes in with them.
 
@@ -115,18 +120,21 @@ class Inline:
             called, left = outline.called, outline.left
         kept = {function.name for function in model.functions.values()}
         for name in self.preserve:
-            if name not in kept and name not in left:
+            if name != EVERY and name not in kept and name not in left:
                 near = None if name in called else near_miss(name, called)
                 details = {"name": name} if near is None else {"name": name, "nearest": near}
                 note.warned("no function of a preserved name was captured", **details)
         work.provide(Fact.FLAT, tuple(sorted(kept)))
+
+    def _stays(self, name: str) -> bool:
+        return EVERY in self.preserve or name in self.preserve
 
     def _inline(self, model: ir.Model, note: Note) -> None:
         import onnx_ir as ir
         from onnx_ir.passes.common import InlinePass
 
         def wanted(function: ir.Function) -> bool:
-            return function.name not in self.preserve
+            return not self._stays(function.name)
 
         for function in model.functions.values():
             if not wanted(function):
@@ -138,5 +146,5 @@ class Inline:
             hint = "this is a limit of the inliner; name the function in inline.preserve"
             raise CaptureError(f"a captured function cannot be inlined: {cause}", hint=hint) from error
         for (_, name, _), count in sorted(getattr(result, "id_count", {}).items()):
-            if name not in self.preserve:
+            if not self._stays(name):
                 note.count(f"inlined {name}", count)

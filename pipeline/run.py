@@ -131,7 +131,7 @@ class _Run:
                 self._finish("failed" if isinstance(error, Exception) else "interrupted", step)
             raise
         if self.trail.recording and self.work.model is not None:
-            self.log.emit("run.nodes", **self.trail.end())
+            self.log.emit("run.nodes", **self.trail.end(self.work.model))
         self._finish("done", None)
         return self.log.events
 

@@ -92,9 +92,15 @@ class Trail:
         record["decided_at"] = [[index, *entry.numbers] for index, entry in enumerate(note.decisions) if entry.numbers]
         return self._within_limit(record)
 
-    def end(self) -> dict[str, Any]:
-        """Say which nodes the graph has in the end and what they are called, under the keys of `run.nodes`."""
-        names = [[self._seen[node].number, node.name or ""] for node in self._nodes]
+    def end(self, model: ir.Model) -> dict[str, Any]:
+        """Say which nodes the graph has in the end and what they are called, under the keys of `run.nodes`.
+
+        A name in a function is one of its own, and stands behind that of the function: `Block:/fc/MatMul`.
+        """
+        inside = {node: f"{function.name}:" for function in model.functions.values() for node in function.all_nodes()}
+        names = [
+            [self._seen[node].number, f"{inside.get(node, '')}{node.name}" if node.name else ""] for node in self._nodes
+        ]
         outputs = [[value.name, self._number_of(value.producer())] for value in self._outputs]
         fits = len(names) <= self.entries_left
         return {"names": names if fits else [], "outputs": outputs, "left_out": 0 if fits else len(names)}

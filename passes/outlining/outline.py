@@ -16,6 +16,7 @@ import attrs
 import onnx_ir as ir
 from lading.passes.control_flow import bodies_of
 from lading.passes.dialect import is_dialect_list
+from lading.passes.inline import EVERY
 from lading.passes.outlining.call_regions import calls_in_pieces, region_of
 from lading.passes.outlining.functions import DOMAIN, set_scope
 from lading.passes.outlining.outlined_call import CutOut
@@ -55,7 +56,7 @@ class Outline:
 
     Args:
         model: the model; it gets the functions.
-        classes: names of module classes.
+        classes: names of module classes; `EVERY` stands for those of all modules in the model.
         literals: names of the initializers that are neither weights nor state of a module.
         opset: the target opset.
         note: gets what was kept.
@@ -100,7 +101,7 @@ class Outline:
         if known is None:
             self.called.add(call.module_class)
             known = self._chain(call.outer)
-            if call.module_class in self._classes:
+            if call.module_class in self._classes or (EVERY in self._classes and call.module):
                 known = (*known, call)
             self._chains[call] = known
         return known

@@ -69,28 +69,32 @@ class Explained:
 def explain(path: str | os.PathLike[str], wanted: str) -> Explained:
     """Say of a node of an ONNX file where it comes from, by its name or a value that it makes.
 
-    The end of a name will do where only one name ends so.  Weights in other files are not read.
+    The end of a name will do where only one name ends so.  Names in a function are its own: `Block:/fc/MatMul` is meant
+    for sure, `/fc/MatMul` is the node of the main graph if that has one.  Weights in other files are not read.
 
     Raises:
         UsageError: the file cannot be read, or no node is meant, or several are.
     """
     model = _load(path)
     found = list(_nodes(model))
-    within, node = _find(found, wanted, path)
-    level = _level(node for _, node in found)
+    placed = _find(found, wanted, path)
+    node = placed.node
+    level = _level(each.node for each in found)
+    # Names are those of one function, or of the main graph.
+    around = [each.node for each in found if each.function is placed.function]
     metadata = {entry.key: entry.value for entry in node.metadata_props}
     # A node of the root module has no module path, and so no key for it.
     module = metadata.get(_KEYS["module"], "" if _KEYS["passes"] in metadata else None)
     return Explained(
         name=node.name,
         operator=operator_name(node.domain, node.op_type, node.overload),
-        within=within,
+        within=placed.within,
         module=module,
         module_class=metadata.get(_KEYS["class"]),
         source=metadata.get(_KEYS["source"]),
         passes=tuple(metadata.get(_KEYS["passes"], "").split()),
-        reads=tuple(_reads(model, found, node)),
-        makes=tuple(_makes(model, found, node)),
+        reads=tuple(_reads(model, around, placed)),
+        makes=tuple(_makes(model, around, placed)),
         level=level,
         made_by=_made_by(model),
         missing=tuple(_missing(level, metadata, module)),
@@ -114,41 +118,53 @@ def _load(path: str | os.PathLike[str]) -> onnx.ModelProto:
     return model
 
 
-def _nodes(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.NodeProto]]:
-    """Each node with the words for where it stands: "" for the main graph, else a subgraph or a function."""
-    yield from _graph_nodes(model.graph.node, "")
+@attrs.frozen(eq=False)
+class _Placed:
+    """A node, with the words for where it stands ("" for the main graph), and the function that it is in."""
+
+    node: onnx.NodeProto
+    within: str
+    function: onnx.FunctionProto | None
+
+    def full(self, name: str) -> str:
+        """Return a name of this node or of a value that it makes, as it is unique in the file."""
+        return f"{self.function.name}:{name}" if self.function is not None else name
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[_Placed]:
+    yield from _graph_nodes(model.graph.node, "", None)
     for function in model.functions:
-        yield from _graph_nodes(function.node, f"function {function.name}")
+        yield from _graph_nodes(function.node, f"function {function.name}", function)
 
 
-def _graph_nodes(nodes: Any, within: str) -> Iterator[tuple[str, onnx.NodeProto]]:
+def _graph_nodes(nodes: Any, within: str, function: onnx.FunctionProto | None) -> Iterator[_Placed]:
+    around = "" if function is None else f"function {function.name}, "
     for node in nodes:
-        yield within, node
+        yield _Placed(node, within, function)
         for attribute in node.attribute:
             for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _graph_nodes(graph.node, f"{attribute.name} of {node.op_type} {node.name}".rstrip())
+                inner = f"{around}{attribute.name} of {node.op_type} {node.name}".rstrip()
+                yield from _graph_nodes(graph.node, inner, function)
 
 
-def _find(
-    found: list[tuple[str, onnx.NodeProto]], wanted: str, path: str | os.PathLike[str]
-) -> tuple[str, onnx.NodeProto]:
-    named: dict[str, tuple[str, onnx.NodeProto]] = {}
-    for within, node in found:
-        for name in (*node.output, node.name):
+def _find(found: list[_Placed], wanted: str, path: str | os.PathLike[str]) -> _Placed:
+    named: dict[str, _Placed] = {}
+    for placed in found:
+        for name in (*placed.node.output, placed.node.name):
             if name:
-                named[name] = within, node
+                named[placed.full(name)] = placed
     if wanted in named:
         return named[wanted]
-    meant = {id(node): (within, node) for name, (within, node) in named.items() if name.endswith(wanted)}
+    meant = {id(placed): placed for name, placed in named.items() if name.endswith(wanted)}
     if len(meant) == 1:
         return next(iter(meant.values()))
     if meant:
-        shown = ", ".join(sorted(node.name or node.output[0] for _, node in meant.values())[:5])
+        shown = ", ".join(sorted(each.full(each.node.name or each.node.output[0]) for each in meant.values())[:5])
         more = ", ..." if len(meant) > 5 else ""
         raise UsageError(
             f"{len(meant)} nodes have a name that ends with '{wanted}'", where=str(path), hint=shown + more
         )
-    names = [node.name for _, node in found if node.name]
+    names = [each.full(each.node.name) for each in found if each.node.name]
     raise UsageError(
         f"no node of the file is called '{wanted}'",
         where=str(path),
@@ -163,29 +179,36 @@ def _level(nodes: Iterator[onnx.NodeProto]) -> str:
     return "light" if keys & {_KEYS["module"], _KEYS["passes"]} else "none"
 
 
-def _reads(model: onnx.ModelProto, found: list[tuple[str, onnx.NodeProto]], node: onnx.NodeProto) -> Iterator[str]:
-    makers = {output: maker for _, maker in found for output in maker.output}
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    inputs = {value.name for value in model.graph.input}
-    for name in node.input:
+def _reads(model: onnx.ModelProto, around: list[onnx.NodeProto], placed: _Placed) -> Iterator[str]:
+    makers = {output: maker for maker in around for output in maker.output}
+    weights, inputs, whose = {}, set(), "model"
+    if placed.function is None:
+        weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        inputs = {value.name for value in model.graph.input}
+    else:
+        inputs, whose = set(placed.function.input), "function"
+    for name in placed.node.input:
         if name in makers:
             maker = makers[name]
             yield f"{name or 'nothing'}  made by {maker.op_type} {maker.name}".rstrip()
         elif name in weights:
             yield f"{name}  a constant of shape {list(weights[name].dims)}"
         elif name in inputs:
-            yield f"{name}  an input of the model"
+            yield f"{name}  an input of the {whose}"
         elif name:
             yield name
 
 
-def _makes(model: onnx.ModelProto, found: list[tuple[str, onnx.NodeProto]], node: onnx.NodeProto) -> Iterator[str]:
-    outputs = {value.name for value in model.graph.output}
-    for name in filter(None, node.output):
-        readers = [f"{reader.op_type} {reader.name}".rstrip() for _, reader in found if name in reader.input]
+def _makes(model: onnx.ModelProto, around: list[onnx.NodeProto], placed: _Placed) -> Iterator[str]:
+    if placed.function is None:
+        outputs, whose = {value.name for value in model.graph.output}, "model"
+    else:
+        outputs, whose = set(placed.function.output), "function"
+    for name in filter(None, placed.node.output):
+        readers = [f"{reader.op_type} {reader.name}".rstrip() for reader in around if name in reader.input]
         parts = [f"read by {', '.join(readers[:4])}{', ...' if len(readers) > 4 else ''}"] if readers else []
         if name in outputs:
-            parts.append("an output of the model")
+            parts.append(f"an output of the {whose}")
         yield f"{name}  {' and '.join(parts)}".rstrip()
 
 

@@ -100,7 +100,8 @@ class Stories:
     def find(self, wanted: str) -> Life:
         """The node that is meant by its name in the file, by a value or output that it makes, or by `#number`.
 
-        The end of a name will do where only one node's name ends so.
+        The end of a name will do where only one node's name ends so.  Names in a function stand behind its own and a
+        colon, and the main graph's come first where both have one.
 
         Raises:
             UsageError: no node is meant, or several are.

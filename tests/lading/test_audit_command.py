@@ -134,6 +134,76 @@ def test_explain_says_what_is_wrong(file, node, message, exported, lading):
     assert message in answer.err
 
 
+BLOCKS = """
+import torch
+
+
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.tanh(torch.relu(self.fc(x)))
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = Block(), Block()
+
+    def forward(self, x):
+        return torch.relu(self.two(self.one(x))) * 2
+
+
+def net():
+    return Net(), (torch.ones(2, 4),)
+"""
+
+
+@pytest.fixture
+def blocks(nets, lading):
+    """An export in which a function and the main graph each have a Relu of the same name."""
+    (nets / "blocks.py").write_text(BLOCKS)
+    settings = ("--set", "inline.preserve=Block", "--set", "serialize.provenance=full")
+    assert 0 == lading("export", "blocks.py:net", "-o", "b.onnx", "--log", "b.jsonl", "-q", *settings).code
+    return nets
+
+
+def test_a_node_in_a_function_has_its_story(blocks, lading):
+    said = json.loads(lading("audit", "b.jsonl", "--node", "Block:/Relu", "--format", "json").out)
+    assert "one" == said["places"][0]["module"]
+    assert ["trace", "lower"] == [chapter["visit"] for chapter in said["story"]][:2]
+
+
+def test_a_name_that_the_main_graph_has_too_means_that(blocks, lading):
+    said = json.loads(lading("audit", "b.jsonl", "--node", "/Relu", "--format", "json").out)
+    assert "" == said["places"][0]["module"]
+    assert "" == json.loads(lading("explain", "b.onnx", "/Relu", "--format", "json").out)["module"]
+
+
+def test_a_node_that_only_a_function_has_needs_no_more_than_its_name(blocks, lading):
+    assert "aten::tanh" in lading("audit", "b.jsonl", "--node", "/Tanh").out
+    assert "Tanh" == json.loads(lading("explain", "b.onnx", "/Tanh", "--format", "json").out)["operator"]
+
+
+def test_explain_tells_of_a_node_in_a_function_what_the_function_knows(blocks, lading):
+    said = json.loads(lading("explain", "b.onnx", "Block:/Relu", "--format", "json").out)
+    assert ("function Block", "Block") == (said["within"], said["module_class"])
+    (function,) = onnx.load("b.onnx").functions
+    gemm, relu, tanh = function.node
+    assert [f"{gemm.output[0]}  made by Gemm {gemm.name}"] == said["reads"]
+    assert [f"{relu.output[0]}  read by Tanh {tanh.name}"] == said["makes"]
+
+
+def test_explain_tells_inputs_and_outputs_of_a_function(blocks, lading):
+    (function,) = onnx.load("b.onnx").functions
+    said = json.loads(lading("explain", "b.onnx", f"Block:{function.node[0].name}", "--format", "json").out)
+    assert [f"{name}  an input of the function" for name in function.node[0].input] == said["reads"]
+    last = json.loads(lading("explain", "b.onnx", "/Tanh", "--format", "json").out)
+    assert [f"{function.output[0]}  an output of the function"] == last["makes"]
+
+
 @pytest.fixture
 def two_runs(exported, lading):
     """A second run, at another opset and without a step, in ``b.jsonl``."""

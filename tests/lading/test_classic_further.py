@@ -176,6 +176,39 @@ def test_an_empty_list_of_modules_as_functions_asks_for_nothing():
     assert ["Add"] == operators(exported(export_modules_as_functions=False))
 
 
+class Head(nn.Module):
+    """Two layers of one class, in a list, and one of another."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
+        self.norm = nn.LayerNorm(3)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.norm(x)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "calls"),
+    [
+        ({nn.LayerNorm}, ["LayerNorm"]),
+        ([nn.Linear, nn.LayerNorm], ["Linear", "Linear", "LayerNorm"]),
+        (True, ["Linear", "Linear", "LayerNorm"]),
+        (set(), []),
+    ],
+    ids=str,
+)
+def test_modules_as_functions(wanted, calls):
+    axes = {"x": {0: "n"}}
+    result = lading.export(Head().eval(), X, dynamic_axes=axes, export_modules_as_functions=wanted, verify=True)
+    model = result.model_proto
+    assert calls == [node.op_type for node in model.graph.node if node.domain == "modules"]
+    assert sorted(set(calls)) == sorted(function.name for function in model.functions)
+    assert "passed" == result.verification.status
+
+
 # ---- refused ---------------------------------------------------------------------------------------------------------
 
 
@@ -192,7 +225,8 @@ def test_an_empty_list_of_modules_as_functions_asks_for_nothing():
         ({"custom_translation_table": {torch.ops.aten.add.Tensor: print}}, "operator library"),
         ({"autograd_inlining": False}, "where a lowering is registered"),
         ({"fallback": True}, "no older exporter"),
-        ({"export_modules_as_functions": True}, "names no modules"),
+        ({"export_modules_as_functions": nn.LayerNorm}, "neither True nor a set of module classes"),
+        ({"export_modules_as_functions": "LayerNorm"}, "neither True nor a set of module classes"),
         ({"training": "sometimes"}, "'sometimes' is not known"),
         ({"operator_export_type": "ONNX_ATEM"}, "'ONNX_ATEM' is not known"),
         ({"custom_opsets": {"": 3}}, "cannot set the default domain"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 from lading.pipeline.audit import read_log
@@ -202,6 +203,19 @@ def test_they_are_errors_in_another_recipe():
         export(model(), X, dynamic_axes={"mask": {0: "n"}})
 
 
+@pytest.mark.parametrize("wanted", [{torch.nn.LayerNorm}, True], ids=str)
+def test_modules_become_functions(wanted, takeover, tmp_path):
+    net = torch.nn.Sequential(torch.nn.LayerNorm(3), torch.nn.LayerNorm(3)).eval()
+    file = tmp_path / "net.onnx"
+    export(net, (X,), file, opset_version=17, export_modules_as_functions=wanted)
+    written = onnx.load(file)
+    assert ["LayerNorm", "LayerNorm"] == [node.op_type for node in written.graph.node]
+    assert ["LayerNorm"] == [function.name for function in written.functions]
+    session = onnxruntime.InferenceSession(file)
+    (found,) = session.run(None, {session.get_inputs()[0].name: X.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), net(X).detach())
+
+
 # ---- arguments without effect ----------------------------------------------------------------------------------------
 
 
@@ -215,7 +229,6 @@ def test_they_are_errors_in_another_recipe():
         {"dump_exported_program": True},
         {"artifacts_dir": "reports"},
         {"autograd_inlining": False},
-        {"export_modules_as_functions": True},
         {"fallback": True},
         {"_retain_param_name": False},
     ],

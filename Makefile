@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check types format golden tables sweep docs faults bench constructs clients clean
+.PHONY: help install test check types format golden tables sweep docs faults bench constructs clients dynamic clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ bench: ## Measure exports against both stock exporters and write benchmarks/READ
 
 constructs: ## Run all three exporters on the models of tests/constructs and write benchmarks/README.md (an hour of CPU)
 	$(PYTHON) benchmarks/constructs.py --write
+
+dynamic: ## Export a hundred models with every size free, by all three exporters, and write benchmarks/README.md
+	$(PYTHON) benchmarks/dynamic.py
 
 clients: ## Run libraries' own exports under lading and under both stock exporters, and write benchmarks/README.md
 	$(PYTHON) benchmarks/clients/clients.py --write

@@ -18,7 +18,7 @@ Every capture strategy builds these nodes with :func:`if_node`, :func:`loop_node
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import onnx_ir as ir
 
@@ -86,6 +86,22 @@ def forget(nodes: Sequence[ir.Node]) -> None:
             forget(list(body))
         for index in range(len(node.inputs)):
             node.replace_input_with(index, None)
+
+
+def distinct_outputs(
+    values: Sequence[ir.Value], made: Container[ir.Value], again: Callable[[ir.Value], ir.Value]
+) -> list[ir.Value]:
+    """Return values as the outputs of a graph may be: each once, and made in it.
+
+    Args:
+        values: what is to be given.
+        made: what the nodes of the graph make.
+        again: makes another value that equals one.
+    """
+    outputs: dict[ir.Value, None] = {}
+    for value in values:
+        outputs[value if value in made and value not in outputs else again(value)] = None
+    return list(outputs)
 
 
 def body_graph(

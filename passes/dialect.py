@@ -188,6 +188,25 @@ def is_dialect_list(node: ir.Node | None) -> bool:
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
+class Held:
+    """What makes a graph value pass for a symbolic number, as `encode` takes it for tensors and numbers alike."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: ir.Value) -> None:
+        self.value = value
+
+
+def held(value: ir.Value) -> torch.SymInt:
+    """Return a graph value as an argument of `encode`."""
+    return torch.SymInt(Held(value))
+
+
+def held_value(argument: Any) -> ir.Value:
+    """Return the value that `held` has wrapped: what `encode` asks for where all of its arguments are such."""
+    return argument.node.value
+
+
 def _tensor_attribute(name: str, value: bool | complex) -> ir.Attr:
     return ir.AttrTensor(name, ir.tensor(np.asarray(value)))
 

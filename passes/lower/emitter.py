@@ -18,6 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ...pipeline.origin import Origin, set_origin
+from ..control_flow import distinct_outputs
 from . import shapes
 from .inexpressible import Inexpressible
 from .promotion import common_dtype
@@ -213,11 +214,7 @@ class Emitter:
         """Close a body that :meth:`body` opened and return it as an attribute value."""
         produced = {output for node in self._nodes for output in node.outputs}
         # A graph output must be made inside the graph: an input or a captured value goes through an Identity.
-        distinct: list[ir.Value] = []
-        for output in outputs:
-            fresh = output in produced and output not in distinct
-            distinct.append(output if fresh else self.Identity(output))
-        return ir.Graph(self.inputs, distinct, nodes=self._nodes, name=name)
+        return ir.Graph(self.inputs, distinct_outputs(outputs, produced, self.Identity), nodes=self._nodes, name=name)
 
     def take(self, body: ir.Graph, *inputs: ir.Value) -> list[ir.Value]:
         """Move the nodes of a closed body here, its inputs replaced by values; returns its outputs."""

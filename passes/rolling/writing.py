@@ -11,7 +11,7 @@ import onnx_ir as ir
 import sympy
 import torch
 from lading.passes import dialect
-from lading.passes.control_flow import BOOL, INT, BodyNames, body_graph, loop_node
+from lading.passes.control_flow import BOOL, INT, BodyNames, body_graph, distinct_outputs, loop_node
 from lading.passes.dialect import find_overload
 from lading.passes.rolling.blocks import Block
 from lading.passes.rolling.description import All, Before, Description, Element, Here, Line, Made, Row, Step
@@ -30,24 +30,6 @@ class _Loop:
     carried: dict[Before, ir.Value] = attrs.field(factory=dict)
     last: dict[tuple[int, int], ir.Value] = attrs.field(factory=dict)
     stacked: dict[tuple[int, int], ir.Value | None] = attrs.field(factory=dict)
-
-
-class _Held:
-    """A value on its way into `dialect.encode`, which asks for it back."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: ir.Value) -> None:
-        self.value = value
-
-
-def _held(value: ir.Value) -> torch.SymInt:
-    """Return what stands for a value, of a tensor or a number, in a call that is written."""
-    return torch.SymInt(_Held(value))  # type: ignore[no-untyped-call]
-
-
-def _taken_back(held: Any) -> ir.Value:
-    return held.node.value  # type: ignore[no-any-return]
 
 
 class Writer:
@@ -122,15 +104,9 @@ class Writer:
         ]
 
     def _distinct(self, values: Sequence[ir.Value]) -> list[ir.Value]:
-        """Return values as outputs of a graph: each once, and made in it."""
-        taken: set[ir.Value] = set(self.inputs) | set(self.weights.values())
-        given = []
-        for value in values:
-            if value in taken:
-                value = self._alias(value)
-            taken.add(value)
-            given.append(value)
-        return given
+        """Return values as outputs of the graph, or of the body, that is written now."""
+        made = {value for node in self.nodes for value in node.outputs}
+        return distinct_outputs(values, made, self._alias)
 
     # ---- what loops give ---------------------------------------------------------------------------------------------
 
@@ -197,7 +173,9 @@ class Writer:
                 self.inside[place, output] = value
         given = [self.inside[one.place, one.output] for one in loop.carried]
         pieces = [self.inside[key] for key in loop.stacked]
-        outputs = self._body_outputs([going, *given, *pieces])
+        outputs = self._distinct([going, *given, *pieces])
+        for value in outputs:
+            value.name = self.names.take("carried")
         body = body_graph([number, going, *loop.carried.values()], outputs, self.nodes, self.names.take("body"))
         self.nodes = around
         self.arithmetic.go_back(tables)
@@ -210,18 +188,6 @@ class Writer:
         for one, value in zip(loop.carried, after, strict=True):
             loop.last[one.place, one.output] = value
         loop.stacked = dict(zip(loop.stacked, wholes, strict=True))
-
-    def _body_outputs(self, values: Sequence[ir.Value]) -> list[ir.Value]:
-        made = {value for node in self.nodes for value in node.outputs}
-        taken: set[ir.Value] = set()
-        outputs = []
-        for value in values:
-            if value not in made or value in taken:
-                value = self._alias(value)
-            taken.add(value)
-            value.name = self.names.take("carried")
-            outputs.append(value)
-        return outputs
 
     def _joined(self, before: ir.Value, dims: tuple[Any, ...] | None) -> ir.Shape | None:
         if dims is None or before.shape is None:
@@ -273,12 +239,12 @@ class Writer:
         """Return a number of a call: a constant, or a value that stands for a symbolic one."""
         outer = line.fixed + line.per_length * self.length
         if line.per_iteration == 0:
-            return int(outer) if outer.is_Integer else _held(self.arithmetic.value(outer))
+            return int(outer) if outer.is_Integer else dialect.held(self.arithmetic.value(outer))
         if not outer.is_number:
             known = sympy.Dummy("outer", integer=True)
             self.arithmetic.is_value(known, self.arithmetic.value(outer))
             outer = known
-        return _held(self.arithmetic.value(outer + line.per_iteration * self.iteration))
+        return dialect.held(self.arithmetic.value(outer + line.per_iteration * self.iteration))
 
     def _tensor(self, operand: Any) -> ir.Value:
         if isinstance(operand, FromInput):
@@ -311,12 +277,12 @@ class Writer:
     def _select(self, tensor: ir.Value, dim: int, index: Line) -> ir.Value:
         shape = None if tensor.shape is None else ir.Shape([d for p, d in enumerate(tensor.shape) if p != dim])
         output = ir.Value(type=tensor.type, shape=shape)
-        self._encode(_aten.select.int, [_held(tensor), dim, self._number(index)], [output])
+        self._encode(_aten.select.int, [dialect.held(tensor), dim, self._number(index)], [output])
         return output
 
     def _alias(self, value: ir.Value) -> ir.Value:
         output = ir.Value(type=value.type, shape=value.shape)
-        self._encode(_aten.alias.default, [_held(value)], [output])
+        self._encode(_aten.alias.default, [dialect.held(value)], [output])
         return output
 
     # ---- calls -------------------------------------------------------------------------------------------------------
@@ -327,7 +293,7 @@ class Writer:
         self.nodes.append(node)
 
     def _encode(self, overload: Any, args: Sequence[Any], outputs: Sequence[ir.Value]) -> None:
-        dialect.encode(overload, args, {}, outputs, value_of=_taken_back, append=self._append)
+        dialect.encode(overload, args, {}, outputs, value_of=dialect.held_value, append=self._append)
 
     def _call(self, node: ir.Node, step: Step) -> list[ir.Value]:
         self._node_now = node
@@ -363,12 +329,12 @@ class Writer:
     def _filled_tensors(self, recorded: Any, operands: Any) -> Any:
         if not isinstance(recorded, list) or None in recorded:
             return self._filled(recorded, operands)
-        return [one if isinstance(one, All) else _held(self._tensor(one)) for one in next(operands)]
+        return [one if isinstance(one, All) else dialect.held(self._tensor(one)) for one in next(operands)]
 
     def _filled(self, recorded: Any, operands: Any) -> Any:
         if isinstance(recorded, ir.Value):
             operand = next(operands)
-            return self._number(operand) if isinstance(operand, Line) else _held(self._tensor(operand))
+            return self._number(operand) if isinstance(operand, Line) else dialect.held(self._tensor(operand))
         if isinstance(recorded, int) and not isinstance(recorded, bool):
             return self._number(next(operands))
         if isinstance(recorded, (list, tuple)):
@@ -391,7 +357,7 @@ class Writer:
         pieces = [write[node.op_type](one, dim, alone) for one in members]
         if alone is not None:
             return [pieces[0]]
-        self._encode(_aten.cat.default, [[_held(one) for one in pieces], dim], outputs)
+        self._encode(_aten.cat.default, [[dialect.held(one) for one in pieces], dim], outputs)
         return outputs
 
     def _wholes(self, members: All) -> list[ir.Value]:
@@ -401,7 +367,7 @@ class Writer:
             whole = self.loops[members.block].stacked[part]
             assert whole is not None
             if members.backwards:
-                whole = self._made(_aten.flip.default, [_held(whole), [0]], whole, whole.shape)
+                whole = self._made(_aten.flip.default, [dialect.held(whole), [0]], whole, whole.shape)
             found.append(whole)
         return found
 
@@ -412,16 +378,18 @@ class Writer:
 
     def _rows(self, member: Any, dim: int, result: ir.Value | None) -> ir.Value:
         if not isinstance(member, All):
-            old = _taken_back(member)
+            old = dialect.held_value(member)
             shape = None if old.shape is None else [*old.shape[:dim], 1, *old.shape[dim:]]
             return self._made(_aten.unsqueeze.default, [member, dim], old, shape)
         whole, *others = self._wholes(member)
         if others:
-            parts = [_held(whole), *map(_held, others)]
+            parts = [dialect.held(whole), *map(dialect.held, others)]
             assert whole.shape is not None
             rows, *rest = whole.shape
             whole = self._made(_aten.stack.default, [parts, 1], whole, [rows, len(parts), *rest])
-            whole = self._made(_aten.flatten.using_ints, [_held(whole), 0, 1], whole, [self.names.take("size"), *rest])
+            whole = self._made(
+                _aten.flatten.using_ints, [dialect.held(whole), 0, 1], whole, [self.names.take("size"), *rest]
+            )
         return self._moved(whole, dim, result)
 
     def _moved(self, whole: ir.Value, dim: int, result: ir.Value | None) -> ir.Value:
@@ -431,16 +399,16 @@ class Writer:
             return whole
         order = [*range(1, dim + 1), 0, *range(dim + 1, len(whole.shape))]
         output = result or ir.Value(type=whole.type, shape=ir.Shape([whole.shape[place] for place in order]))
-        self._encode(_aten.permute.default, [_held(whole), order], [output])
+        self._encode(_aten.permute.default, [dialect.held(whole), order], [output])
         return output
 
     def _joint(self, member: Any, dim: int, result: ir.Value | None) -> ir.Value:
         if not isinstance(member, All):
-            return _taken_back(member)
+            return dialect.held_value(member)
         whole, *others = self._wholes(member)
         assert whole.shape is not None
         if others:
-            parts = [_held(whole), *map(_held, others)]
+            parts = [dialect.held(whole), *map(dialect.held, others)]
             shape: list[Any] = list(whole.shape)
             shape[dim + 1] = self.names.take("size")
             whole = self._made(_aten.cat.default, [parts, dim + 1], whole, shape)
@@ -448,7 +416,7 @@ class Writer:
         shape = list(moved.shape or ())
         shape[dim : dim + 2] = [shape[dim] if shape[dim + 1] == 1 else self.names.take("size")]
         output = result or ir.Value(type=whole.type, shape=ir.Shape(shape))
-        self._encode(_aten.flatten.using_ints, [_held(moved), dim, dim + 1], [output])
+        self._encode(_aten.flatten.using_ints, [dialect.held(moved), dim, dim + 1], [output])
         return output
 
 

@@ -56,15 +56,6 @@ _UNARY_FLOAT: Mapping[str, Any] = {
 }
 
 
-class _Operand:
-    """A value on its way into `dialect.encode`, which asks for it back."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: ir.Value) -> None:
-        self.value = value
-
-
 class Arithmetic:
     """The symbolic numbers of one graph, by expression.
 
@@ -271,8 +262,8 @@ class Arithmetic:
 
     def _node(self, overload: Any, operands: Sequence[Any], kind: ir.TensorType) -> ir.Value:
         output = ir.Value(type=kind, shape=_SCALAR)
-        inputs = [torch.SymInt(_Operand(item)) if isinstance(item, ir.Value) else item for item in operands]
-        dialect.encode(overload, inputs, {}, [output], value_of=_taken_back, append=self._append)
+        inputs = [dialect.held(item) if isinstance(item, ir.Value) else item for item in operands]
+        dialect.encode(overload, inputs, {}, [output], value_of=dialect.held_value, append=self._append)
         return output
 
     def _cannot(self, expression: sympy.Basic, why: str) -> CaptureError:
@@ -281,7 +272,3 @@ class Arithmetic:
             where=self._line() or None,
             hint="compute the size from the shapes of the inputs",
         )
-
-
-def _taken_back(wrapped: Any) -> ir.Value:
-    return wrapped.node.value

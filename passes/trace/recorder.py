@@ -108,19 +108,6 @@ def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
     return (tensor.dtype, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
 
 
-class _Held:
-    """A value on its way through `dialect.encode`."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: ir.Value) -> None:
-        self.value = value
-
-
-def _held_value(held: Any) -> ir.Value:
-    return held.value
-
-
 _NUMBER_FORMS: dict[Any, Any] = {}
 _NUMBER_NAMES = {"Tensor": "Scalar", "Tensor_mode": "Scalar_mode", "Tensor_Tensor": "Tensor_Scalar"}
 
@@ -330,7 +317,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         """Return another value that equals `value`, for an output that is an input, a constant or there twice."""
         self._origin = self.places.origin()
         output = ir.Value(type=value.type, shape=value.shape)
-        dialect.encode(_aten.alias.default, (_Held(value),), {}, [output], value_of=_held_value, append=self._append)
+        held = (dialect.held(value),)
+        dialect.encode(_aten.alias.default, held, {}, [output], value_of=dialect.held_value, append=self._append)
         return output
 
     # ---- nodes -------------------------------------------------------------------------------------------------------

@@ -29,20 +29,6 @@ _SCALAR = ir.Shape((), frozen=True)
 _aten = torch.ops.aten
 
 
-class _Held:
-    """What makes a graph value pass for a symbolic number in the arguments of `dialect.encode`."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: ir.Value) -> None:
-        self.value = value
-
-
-def as_argument(value: ir.Value) -> torch.SymInt:
-    """Wrap a graph value so that `dialect.encode` takes it as an argument."""
-    return torch.SymInt(_Held(value))
-
-
 class ProgramGraph:
     """Nodes, initializers and numbers of one graph, or of the body of a control-flow operator.
 
@@ -114,7 +100,7 @@ class ProgramGraph:
         """Return the value of an argument: a wrapped value, a symbolic number or a plain one."""
         if isinstance(item, _SYMBOLIC):
             node: Any = item.node
-            if isinstance(node, _Held):
+            if isinstance(node, dialect.Held):
                 return node.value
             expression = self.sizes.expression(item)
             if expression.is_number:
@@ -140,11 +126,11 @@ class ProgramGraph:
 
     def copy(self, value: ir.Value, output: ir.Value) -> None:
         """Let another value equal one."""
-        self._encode(_aten.alias.default, (as_argument(value),), {}, [output])
+        self._encode(_aten.alias.default, (dialect.held(value),), {}, [output])
 
     def size(self, tensor: ir.Value, axis: int, output: ir.Value) -> None:
         """Let a value be the size of a tensor along an axis."""
-        self._encode(_aten.sym_size.int, (as_argument(tensor), axis), {}, [output])
+        self._encode(_aten.sym_size.int, (dialect.held(tensor), axis), {}, [output])
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
 
@@ -209,4 +195,4 @@ class ProgramGraph:
 
 
 def _is_value(item: Any) -> bool:
-    return isinstance(item, torch.SymInt) and isinstance(item.node, _Held)
+    return isinstance(item, torch.SymInt) and isinstance(item.node, dialect.Held)

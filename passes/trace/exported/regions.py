@@ -14,7 +14,8 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from lading.passes.control_flow import body_graph, if_node, loop_node
-from lading.passes.trace.exported.graph import ProgramGraph, as_argument
+from lading.passes.dialect import held
+from lading.passes.trace.exported.graph import ProgramGraph
 from lading.passes.trace.exported.places import line_of
 from lading.passes.trace.exported.walk import Walk
 from lading.pipeline.errors import CaptureError
@@ -211,10 +212,9 @@ def _over_slices(
     """Write a loop over the slices along the first dimension of what is scanned."""
     loop = _Loop(walk, body, carried)
     fakes = _placeholders(body, len(carried) + len(scanned))[len(carried) :]
-    index = as_argument(loop.iteration)
+    index = held(loop.iteration)
     slices = [
-        loop.graph.call(_select, (as_argument(value), 0, index), {}, fake)
-        for value, fake in zip(scanned, fakes, strict=True)
+        loop.graph.call(_select, (held(value), 0, index), {}, fake) for value, fake in zip(scanned, fakes, strict=True)
     ]
     results = _inlined(loop.graph, body, [*loop.carried, *slices, *extra])
     goes_on = ir.Value(type=loop.condition.type, shape=loop.condition.shape)

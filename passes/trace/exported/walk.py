@@ -9,8 +9,9 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from lading.passes.dialect import held
 from lading.passes.torch_private import HigherOrderOperator
-from lading.passes.trace.exported.graph import ProgramGraph, as_argument
+from lading.passes.trace.exported.graph import ProgramGraph
 from lading.passes.trace.exported.places import line_of
 from lading.passes.trace.exported.writes import functional_form
 from lading.passes.trace.storage import STRIDED, strided_call
@@ -137,7 +138,7 @@ class Walk:
         if call.order is None:
             return call.args
         permuted = self.graph.call(_aten.permute.default, (args[0], list(call.order)), {}, tensor.permute(call.order))
-        return (as_argument(permuted), *call.args[1:])
+        return (held(permuted), *call.args[1:])
 
     def _computable(self, number: Any) -> bool:
         expression = self.graph.sizes.expression(number)
@@ -163,7 +164,7 @@ class Walk:
 
 def _as_arguments(value: Any) -> Any:
     if isinstance(value, ir.Value):
-        return as_argument(value)
+        return held(value)
     if isinstance(value, (list, tuple)):
         return [_as_arguments(item) for item in value]
     if isinstance(value, _SYMBOLIC):

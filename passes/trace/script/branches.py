@@ -11,7 +11,7 @@ import attrs
 import onnx_ir as ir
 import torch
 from lading.passes import torch_private
-from lading.passes.control_flow import body_graph, forget, if_node, sequence_node
+from lading.passes.control_flow import body_graph, distinct_outputs, forget, if_node, sequence_node
 from lading.passes.trace.recorder import Body, type_of
 from lading.passes.trace.script import columns, lists
 from lading.passes.trace.script.numbers import is_number, kind_of, new_integer, value_of
@@ -435,14 +435,9 @@ def filler_like(interpreter: Interpreter, known: Any) -> Any:
 def close_outputs(interpreter: Interpreter, body: Body, given: Sequence[ir.Value], kind: str) -> list[ir.Value]:
     """Return a body's outputs as distinct values that its nodes make, named."""
     made = {value for node in body.nodes for value in node.outputs}
-    taken: set[ir.Value] = set()
-    outputs = []
-    for value in given:
-        if value not in made or value in taken:
-            value = _handed_on(interpreter, value)
-        taken.add(value)
+    outputs = distinct_outputs(given, made, lambda value: _handed_on(interpreter, value))
+    for value in outputs:
         value.name = interpreter.names.take(kind)
-        outputs.append(value)
     return outputs
 
 

@@ -42,7 +42,7 @@ class RollLoops:
         arguments = capture.again.arguments
         try:
             with arguments.small_weights_loaded():
-                found = rolled(arguments, special.axis)
+                found = rolled(arguments, special)
         except CannotRoll as why:
             note.declined(special.source or special.axis, f"the loop over '{special.axis}' stays written out: {why}")
             _advise(work, capture, special, str(why))
@@ -63,8 +63,7 @@ class RollLoops:
 
 def _driving(work: Work, capture: Capture) -> Specialisation | None:
     """Return the axis that Python has read, if it is the only one that the capture fixes against the user's wish."""
-    relaxed = work.need(Fact.ARGUMENTS).relaxed_axes
-    fixed = [special for special in capture.specialisations if special.axis not in relaxed]
+    fixed = capture.fixed_against(work.need(Fact.ARGUMENTS).relaxed_axes)
     return fixed[0] if capture.strategy == "record" and len(fixed) == 1 and fixed[0].read else None
 
 

@@ -31,7 +31,11 @@ class Block:
     starts: tuple[int, int]
     size: int
     counts: tuple[int, int] = (1, 1)
-    repeats: bool = False
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is a loop."""
+        return self.counts != (1, 1)
 
 
 def blocks(shorter: Program, longer: Program, apart: Sequence[int]) -> list[Block]:
@@ -73,7 +77,7 @@ def blocks(shorter: Program, longer: Program, apart: Sequence[int]) -> list[Bloc
             raise CannotRoll("too few iterations are alike")
         if straight:
             found.append(Block((left, right), straight))
-        found.append(Block((left + straight, start), size, (count, count + more), repeats=True))
+        found.append(Block((left + straight, start), size, (count, count + more)))
         left += same
         right = end + size * more
 

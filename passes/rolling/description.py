@@ -15,6 +15,7 @@ import attrs
 import sympy
 from lading.passes.rolling.blocks import Block, blocks
 from lading.passes.rolling.programs import (
+    Call,
     CannotRoll,
     FromCall,
     FromInput,
@@ -169,6 +170,11 @@ def described(shorter: Program, longer: Program) -> tuple[Description, list[Bloc
                 raise CannotRoll(str(uneven)) from None
 
 
+def _gives_rows(shorter: Call, longer: Call) -> bool:
+    """Whether a call takes a tensor apart into as many outputs as the length says."""
+    return is_unbinding(shorter.node) and len(shorter.dims) != len(longer.dims)
+
+
 @attrs.frozen
 class _Place:
     block: int
@@ -212,7 +218,7 @@ class _Rules:
             self._operand([[call.leaves[leaf] for call in side] for side in calls], current)
             for leaf in range(len(first.leaves))
         )
-        if is_unbinding(first.node) and len(first.dims) != len(calls[1][0].dims):
+        if _gives_rows(first, calls[1][0]):
             return Step(first.form, operands, rows=True)
         dims = tuple(
             self._dims([[call.dims[output] for call in side] for side in calls]) for output in range(len(first.dims))
@@ -368,8 +374,11 @@ class _Rules:
             raise self._uneven(current, "iterations read what is not alike")
         outputs = [[sympy.Integer(one.output) for one in side] for side in given]
         if not self.blocks[at.block].repeats:
-            calls = [side.calls[start + at.place] for side, start in zip(self.sides, self._starts(at), strict=True)]
-            if is_unbinding(calls[0].node) and len(calls[0].dims) != len(calls[1].dims):
+            calls = [
+                side.calls[start + at.place]
+                for side, start in zip(self.sides, self.blocks[at.block].starts, strict=True)
+            ]
+            if _gives_rows(*calls):
                 return Row(at.block, at.place, self._index(outputs, current))
         if any(one != output for side in outputs for one in side):
             raise self._uneven(current, "iterations read what is not alike")
@@ -377,9 +386,6 @@ class _Rules:
             return Made(at.block, at.place, output)
         iterations = [[sympy.Integer(one.iteration) for one in side] for side in places]
         return Element(at.block, at.place, output, self._index(iterations, current))
-
-    def _starts(self, at: _Place) -> tuple[int, int]:
-        return self.blocks[at.block].starts
 
     def _index(self, numbers: Sequence[Sequence[Any]], current: int | None) -> Line:
         try:

@@ -88,7 +88,7 @@ class Program:
     results: tuple[Leaf, ...]
 
 
-_PLUS: Mapping[tuple[str, str, str], Callable[..., Any]] = {
+_ARITHMETIC: Mapping[tuple[str, str, str], Callable[..., Any]] = {
     ("aten", "add", "int"): lambda a, b: a + b,
     ("aten", "sub", "int"): lambda a, b: a - b,
     ("aten", "mul", "int"): lambda a, b: a * b,
@@ -142,13 +142,13 @@ class _Reader:
                 return None
             dim = tensor.shape[bind(node).keywords["dim"]]
             return sympy.Integer(dim) if isinstance(dim, int) else axis_symbol(str(dim.value))
-        if identity not in _PLUS:
+        if identity not in _ARITHMETIC:
             return None
         operands = [
             sympy.Integer(value) if isinstance(value, int) else self.known.get(value)
             for value in bind(node).keywords.values()
         ]
-        return _PLUS[identity](*operands) if all(isinstance(one, sympy.Basic) for one in operands) else None
+        return _ARITHMETIC[identity](*operands) if all(isinstance(one, sympy.Basic) for one in operands) else None
 
     def _arguments(self, node: ir.Node) -> tuple[Hashable, list[Leaf]]:
         leaves: list[Leaf] = []

@@ -12,7 +12,7 @@ from lading.passes.rolling.description import Description, described
 from lading.passes.rolling.programs import CannotRoll, Program, program
 from lading.passes.rolling.writing import Writer
 from lading.passes.signature.arguments import Arguments
-from lading.passes.trace.capture import Capture, Guard
+from lading.passes.trace.capture import Capture, Guard, Specialisation
 from lading.passes.trace.record import record
 from lading.pipeline.errors import LadingError
 
@@ -30,24 +30,22 @@ class Rolled:
         capture: what was decided on the way.
         loops: how many loops there are.
         lengths: the sizes of the axis at which the model was recorded.
-        unrolled: how many nodes the largest recording has.
     """
 
     model: ir.Model
     capture: Capture
     loops: int
     lengths: tuple[int, ...]
-    unrolled: int
 
 
-def rolled(arguments: Arguments, axis: str) -> Rolled:
+def rolled(arguments: Arguments, special: Specialisation) -> Rolled:
     """Record a model at several lengths of an axis and roll up the loops that its Python runs over it.
 
     Two recordings give the rules by which the model grows with the length; two longer ones have to follow the same.
 
     Args:
         arguments: the model with its example call.
-        axis: the name of the axis.
+        special: the axis, which a capture of the example has fixed.
 
     Raises:
         CannotRoll: the model cannot be recorded at other lengths, or follows no rule that a loop could.
@@ -55,14 +53,15 @@ def rolled(arguments: Arguments, axis: str) -> Rolled:
     why: CannotRoll | None = None
     for lengths in (_LENGTHS, _OTHER_LENGTHS):
         try:
-            return _rolled(arguments, axis, lengths)
+            return _rolled(arguments, special, lengths)
         except CannotRoll as error:
             why = why or error
     assert why is not None
     raise why
 
 
-def _rolled(arguments: Arguments, axis: str, lengths: Sequence[int]) -> Rolled:
+def _rolled(arguments: Arguments, special: Specialisation, lengths: Sequence[int]) -> Rolled:
+    axis = special.axis
     recordings = [_recorded(arguments, axis, length) for length in lengths]
     programs = [one for one, _ in recordings]
     rules, found = described(programs[0], programs[1])
@@ -78,22 +77,9 @@ def _rolled(arguments: Arguments, axis: str, lengths: Sequence[int]) -> Rolled:
         first,
         guards=tuple(_common_guards(captures)),
         buffer_writes=dict(zip(first.buffer_writes, results[outputs:], strict=True)),
-        axes={**first.axes, axis: arguments_size(arguments, axis)},
+        axes={**first.axes, axis: special.size},
     )
-    return Rolled(model, capture, rules.loops, tuple(lengths), len(programs[-1].calls))
-
-
-def arguments_size(arguments: Arguments, axis: str) -> int:
-    """Return the size that an axis has in the example."""
-    for item in arguments.inputs:
-        for at, name in item.axes.items():
-            size: int | None = item.tensor.shape[at]
-            derived = arguments.derived.get(name)
-            if derived is not None and size is not None:
-                name, size = derived.root, derived.root_of(size)
-            if name == axis and size is not None:
-                return size
-    raise KeyError(axis)
+    return Rolled(model, capture, rules.loops, tuple(lengths))
 
 
 def _recorded(arguments: Arguments, axis: str, length: int) -> tuple[Program, Capture]:

@@ -232,8 +232,6 @@ class Writer:
                 self.arithmetic.value(outer)
         elif isinstance(operand, (Element, Row)):
             self._prepare(operand.index)
-            if isinstance(operand, Element):
-                self._prepare(Line(sympy.Integer(0)))
 
     def _number(self, line: Line) -> Any:
         """Return a number of a call: a constant, or a value that stands for a symbolic one."""

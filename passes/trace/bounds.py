@@ -7,7 +7,6 @@ So a comparison with a number out of reach (`if expert == count`, where `expert`
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,7 +44,7 @@ def certain(value: ir.Value) -> bool | int | None:
         always, never = _CERTAIN[node.op_type](bounds, number)
         return True if always else False if never else None
     found = _range(value)
-    return found[0] if found is not None and operator.eq(*found) else None
+    return found[0] if found is not None and found[0] == found[1] else None
 
 
 def _range(value: ir.Value | None) -> _Range | None:

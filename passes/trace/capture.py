@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     import onnx_ir as ir
     import sympy
     from lading.passes.signature.arguments import Arguments
     from lading.pipeline.note import Note
     from lading.pipeline.work import Work
+
+
+def states_equality(question: sympy.Basic, answer: Any) -> bool:
+    """Whether a question about sizes and its answer, Python's or sympy's, say that two sizes are equal."""
+    import sympy
+
+    return isinstance(question, sympy.Eq) if answer in (True, sympy.true) else isinstance(question, sympy.Ne)
 
 
 @attrs.frozen
@@ -63,13 +70,8 @@ class Guard:
     @property
     def only_size(self) -> tuple[str, int] | None:
         """The axis for which this decision leaves one size, and that size; None where it leaves more."""
-        import sympy
-
         question: Any = self.expression
-        if question is None or self.harmless or self.declared:
-            return None
-        equal = isinstance(question, sympy.Eq) if self.outcome is True else isinstance(question, sympy.Ne)
-        if not equal or self.outcome not in (True, False):
+        if question is None or self.harmless or self.declared or not states_equality(question, self.outcome):
             return None
         sides = (question.lhs, question.rhs)
         axis, size = sides if sides[0].is_Symbol else sides[::-1]
@@ -140,6 +142,10 @@ class Capture:
     seconds: float = 0.0
     again: Again | None = attrs.field(default=None, eq=False, repr=False)
     details: dict[str, Any] = attrs.field(factory=dict)
+
+    def fixed_against(self, relaxed: Container[str]) -> list[Specialisation]:
+        """Return the axes that are constants in this graph, but for those that may be."""
+        return [special for special in self.specialisations if special.axis not in relaxed]
 
     def with_decided_axes(self) -> Capture:
         """Return this with the axes among the specialisations for which the decisions leave one size."""

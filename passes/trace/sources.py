@@ -43,7 +43,7 @@ _SYMBOLIC = (
     os.path.join(_TORCH, "utils", "_sympy", ""),
     os.path.join(_TORCH, "_utils_internal.py"),
     # What it puts in the place of PyTorch's functions asks for whoever calls them.
-    os.path.join(os.path.dirname(os.path.abspath(torch_private.__file__)), ""),
+    _folder(torch_private),
 )
 
 LAYERS = os.path.join(_TORCH, "nn", "modules", "")

@@ -16,7 +16,7 @@ from lading.pipeline.errors import CaptureError, LadingError, UsageError
 if TYPE_CHECKING:
     import onnx_ir as ir
     from lading.passes.signature.arguments import Arguments
-    from lading.passes.trace.capture import Capture
+    from lading.passes.trace.capture import Capture, Specialisation
     from lading.pipeline.note import Note
 
     Strategy = Callable[[Arguments], tuple[ir.Model, Capture]]
@@ -88,11 +88,11 @@ def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir
             continue
         for failed, failure in failures:
             note.decided("strategy left", failure.what, strategy=failed, next=name, source=failure.where or "")
-        fixed = _fixed(arguments, capture)
+        fixed = capture.fixed_against(arguments.relaxed_axes)
         if fixed and _KEEPS_PYTHON in names[names.index(name) + 1 :]:
             freer = _freer(arguments, fixed)
             if freer is not None:
-                why = f"it fixes the axes {', '.join(fixed)}"
+                why = f"it fixes the axes {', '.join(special.axis for special in fixed)}"
                 note.decided("strategy left", why, strategy=name, next=_KEEPS_PYTHON, source="")
                 return freer
         return model, capture
@@ -109,25 +109,20 @@ def both_sides(arguments: Arguments, model: ir.Model, capture: Capture, recordin
         recordings: how many further ones there may be.
     """
     decided = any(not guard.harmless and guard.expression is not None for guard in capture.guards)
-    if capture.strategy != "record" or not decided or _fixed(arguments, capture):
+    if capture.strategy != "record" or not decided or capture.fixed_against(arguments.relaxed_axes):
         return model, capture
     from lading.passes.trace.sides.exploring import Explorer
 
     return Explorer(arguments, find("record"), recordings).explore(model, capture)
 
 
-def _fixed(arguments: Arguments, capture: Capture) -> list[str]:
-    """Return the axes that a capture fixed though they were to stay free."""
-    return [special.axis for special in capture.specialisations if special.axis not in arguments.relaxed_axes]
-
-
-def _freer(arguments: Arguments, fixed: Sequence[str]) -> tuple[ir.Model, Capture] | None:
+def _freer(arguments: Arguments, fixed: Sequence[Specialisation]) -> tuple[ir.Model, Capture] | None:
     """Return a capture by the strategy that reads Python's `int(size)` and `for row in x` as code, if it fixes less."""
     try:
         model, capture = find(_KEEPS_PYTHON)(arguments)
     except CaptureError:
         return None
-    return None if len(_fixed(arguments, capture)) >= len(fixed) else (model, capture)
+    return None if len(capture.fixed_against(arguments.relaxed_axes)) >= len(fixed) else (model, capture)
 
 
 def _fails_anyway(arguments: Arguments) -> bool:

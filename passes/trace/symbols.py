@@ -28,7 +28,7 @@ from lading.passes.torch_private import (
     int_oo,
     sympy_functions,
 )
-from lading.passes.trace.capture import Guard, Specialisation
+from lading.passes.trace.capture import Guard, Specialisation, states_equality
 from lading.passes.trace.sources import asked_by_user
 from sympy.printing.str import StrPrinter
 
@@ -57,11 +57,6 @@ _ASKS_FOR_RESULTS = _RANK_CHANGING | {torch.ops.aten.slice.Tensor}
 def _is_question(expression: sympy.Basic) -> bool:
     """Whether an expression is asked for a yes or a no, not for a number."""
     return bool(expression.is_Relational or expression.is_Boolean)
-
-
-def _agrees(question: sympy.Basic, answer: Any) -> bool:
-    """Whether an answer says that two sizes are equal."""
-    return isinstance(question, sympy.Eq) if answer in (True, sympy.true) else isinstance(question, sympy.Ne)
 
 
 def _is_enclosed(text: str) -> bool:
@@ -258,7 +253,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             return answer
         if self.unrolled and (number := self._unrolled_answer(orig_expr)) is not None:
             self._answers[key] = number
-            if _is_question(orig_expr) and (by_user or not _agrees(orig_expr, number)):
+            if _is_question(orig_expr) and (by_user or not states_equality(orig_expr, number)):
                 self._ask(orig_expr, number, by_user, self._is_harmless(orig_expr, number, by_user))
             return number
         if by_user and (hinted := self._hinted(orig_expr)) is not None:
@@ -314,7 +309,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         if by_user or self.operator in _ASKS_FOR_RESULTS:
             return False
         # Sizes that have to agree for the model to run at all are worth stating.
-        return not _agrees(question, answer)
+        return not states_equality(question, answer)
 
     def _is_small_question(self, question: sympy.Basic) -> bool:
         """Whether an operator asks if a size that depends on free axes is 0 or 1, where that is open.

@@ -9,7 +9,7 @@ import torch
 from ...dialect import onnx_dtype
 from ..emitter import Emitter
 from ..registry import lowers
-from .quantization import clipped, dequantized, faked, parameter, quantized, steps_of
+from .quantization import clipped, dequantized, faked, parameter, parameters, quantized, steps_of
 
 
 @lowers("quantized_decomposed::quantize_per_tensor")
@@ -17,7 +17,7 @@ def quantize_per_tensor(
     op: Emitter, x: ir.Value, *, scale: float, zero_point: int, quant_min: int, quant_max: int, dtype: torch.dtype
 ) -> ir.Value:
     """Lower quantization by one scale."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     return quantized(op, x, factor, zero, None, quant_min, quant_max, onnx_dtype(dtype))
 
 
@@ -33,7 +33,7 @@ def quantize_per_tensor_by_tensors(
     dtype: torch.dtype,
 ) -> ir.Value:
     """Lower quantization by a scale that is a tensor."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     return quantized(op, x, factor, zero, None, quant_min, quant_max, onnx_dtype(dtype))
 
 
@@ -50,7 +50,7 @@ def dequantize_per_tensor(
     out_dtype: torch.dtype | None = None,
 ) -> ir.Value:
     """Lower dequantization by one scale; the bounds say nothing any more."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     return dequantized(op, x, factor, zero, None, onnx_dtype(out_dtype or torch.float32))
 
 
@@ -67,7 +67,7 @@ def dequantize_per_tensor_by_tensors(
     out_dtype: torch.dtype | None = None,
 ) -> ir.Value:
     """Lower dequantization by a scale that is a tensor."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     return dequantized(op, x, factor, zero, None, onnx_dtype(out_dtype or torch.float32))
 
 
@@ -116,7 +116,7 @@ def quantize_per_tensor_between_tensors(
     dtype: torch.dtype,
 ) -> ir.Value:
     """Lower quantization by one scale between bounds that are tensors too."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     low, high = (parameter(op, bound, ir.DataType.INT64) for bound in (quant_min, quant_max))
     steps = steps_of(op, op.cast(x, ir.DataType.FLOAT), factor, zero)
     return op.cast(clipped(op, steps, low, high), onnx_dtype(dtype))
@@ -135,7 +135,7 @@ def dequantize_per_tensor_between_tensors(
     out_dtype: torch.dtype | None = None,
 ) -> ir.Value:
     """Lower dequantization by one scale; the bounds say nothing any more."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     return dequantized(op, x, factor, zero, None, onnx_dtype(out_dtype or torch.float32))
 
 

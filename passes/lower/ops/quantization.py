@@ -121,6 +121,11 @@ def parameter(op: Emitter, value: Any, dtype: ir.DataType) -> ir.Value:
     return value if op.rank(value) == 0 else op.Reshape(value, op.i64([]))
 
 
+def parameters(op: Emitter, scale: Any, zero_point: Any) -> tuple[ir.Value, ir.Value]:
+    """Return scale and zero point of a whole tensor, numbers or tensors, as values without dimensions."""
+    return parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+
+
 # ---- fake quantization -----------------------------------------------------------------------------------------------
 
 
@@ -150,8 +155,8 @@ def fake_quantize_per_tensor(
     op: Emitter, x: ir.Value, *, scale: float, zero_point: Any, quant_min: int, quant_max: int
 ) -> ir.Value:
     """Lower fake quantization by one scale."""
-    factor = parameter(op, scale, ir.DataType.FLOAT)
-    return faked(op, x, factor, parameter(op, zero_point, ir.DataType.INT64), None, quant_min, quant_max)
+    factor, zero = parameters(op, scale, zero_point)
+    return faked(op, x, factor, zero, None, quant_min, quant_max)
 
 
 @lowers("aten::fake_quantize_per_tensor_affine.tensor_qparams")
@@ -159,7 +164,7 @@ def fake_quantize_per_tensor_by_tensors(
     op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, *, quant_min: int, quant_max: int
 ) -> ir.Value:
     """Lower fake quantization by a scale that is a tensor."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     return faked(op, x, factor, zero, None, quant_min, quant_max)
 
 
@@ -175,9 +180,8 @@ def fake_quantize_learnable_per_tensor(
     grad_factor: float = 1.0,
 ) -> ir.Value:
     """Lower fake quantization by a learned scale; a learned zero point is rounded and kept within the bounds."""
-    zero = clipped(op, op.Round(zero_point), quant_min, quant_max)
-    factor = parameter(op, scale, ir.DataType.FLOAT)
-    return faked(op, x, factor, parameter(op, zero, ir.DataType.INT64), None, quant_min, quant_max)
+    factor, zero = parameters(op, scale, clipped(op, op.Round(zero_point), quant_min, quant_max))
+    return faked(op, x, factor, zero, None, quant_min, quant_max)
 
 
 @lowers("aten::_fake_quantize_learnable_per_channel_affine")
@@ -202,7 +206,7 @@ def fake_quantize_per_tensor_with_mask(
     op: Emitter, x: ir.Value, *, scale: float, zero_point: Any, quant_min: int, quant_max: int
 ) -> tuple[ir.Value, ir.Value | None]:
     """Lower the core form, which also returns where nothing was clamped."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     mask = unclamped(op, x, factor, zero, None, quant_min, quant_max) if wanted(op, 1) else None
     return faked(op, x, factor, zero, None, quant_min, quant_max), mask
 
@@ -219,7 +223,7 @@ def fake_quantize_per_tensor_switched(
     quant_max: int,
 ) -> tuple[ir.Value, ir.Value | None]:
     """Lower the core form of a module whose fake quantization can be switched off."""
-    factor, zero = parameter(op, scale, ir.DataType.FLOAT), parameter(op, zero_point, ir.DataType.INT64)
+    factor, zero = parameters(op, scale, zero_point)
     enabled = op.cast(fake_quant_enabled, ir.DataType.BOOL)
     mask = None
     if wanted(op, 1):

@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy
 from lading.passes.signature.arguments import AxisRange
-from lading.passes.trace.capture import Guard
+from lading.passes.trace.capture import Guard, states_equality
 
 _SMALL = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)
 _TRIED = 4000
@@ -98,8 +98,7 @@ def _equations(kept: Sequence[Guard]) -> dict[str, sympy.Basic]:
     found: dict[str, sympy.Basic] = {}
     for guard in kept:
         question: Any = guard.expression
-        holds = isinstance(question, sympy.Eq) and guard.outcome is True
-        if not holds and not (isinstance(question, sympy.Ne) and guard.outcome is False):
+        if not states_equality(question, guard.outcome):
             continue
         difference = question.lhs - question.rhs
         for symbol in sorted(difference.free_symbols, key=lambda symbol: symbol.name, reverse=True):

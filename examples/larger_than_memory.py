@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Export a decoder that does not fit into the memory that the export may use.
 
-    python examples/larger_than_memory.py /tmp/large --gigabytes 3.6 --limit 1.2
+    python examples/larger_than_memory.py large --gigabytes 3.6 --limit 1.2
 
 writes a checkpoint in shards, a layer at a time, and exports the model in a process whose address space is limited
 (`ulimit -v`). The decoder is made on the meta device; the file refers to the checkpoint beside it. `--check` runs the

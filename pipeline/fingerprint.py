@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WHOLE_TENSOR_BYTES = 64 * 1024
 SAMPLED_BLOCKS = 64
 SAMPLED_BLOCK_BYTES = 1024
-_DIGEST_KEY, _BYTES_KEY = "lading.digest", "lading.bytes"
+_DIGEST_KEY, _WHOLE_DIGEST_KEY, _BYTES_KEY = "lading.digest", "lading.digest.whole", "lading.bytes"
 _TENSOR, _GRAPH, _TENSORS, _GRAPHS = 4, 5, 9, 10
 _HOLDS_TENSORS_OR_GRAPHS = frozenset((_TENSOR, _GRAPH, _TENSORS, _GRAPHS))
 _BETWEEN, _END = "\x1f", "\x1e"
@@ -53,8 +53,9 @@ def structural_hash(model: ir.Model) -> str:
 class Body:
     """What a graph computes, whatever its values, nodes and sizes are called.
 
-    `hash` is that of `Survey` without names, documentation and metadata; a symbolic size counts by where it comes up
-    first and again.  `symbols` are the names of these sizes, in the order in which they come up.
+    `hash` is that of `Survey` without names, documentation and metadata, and with every byte of every tensor, so that
+    graphs of one hash can stand for each other; a symbolic size counts by where it comes up first and again.  `symbols`
+    are the names of these sizes, in the order in which they come up.
     """
 
     hash: str
@@ -100,18 +101,34 @@ def tensor_digest(tensor: Any) -> str:
     return digest
 
 
+def whole_digest(tensor: Any) -> str:
+    """The digest of one tensor's type, shape and all of its bytes, kept on the tensor once computed.
+
+    For tensors that are to stand for each other: `tensor_digest` does not see a difference between its samples.
+    """
+    kept = getattr(tensor, "meta", None)
+    if kept is not None and _WHOLE_DIGEST_KEY in kept:
+        return str(kept[_WHOLE_DIGEST_KEY])
+    digest = digest_of(_head(tensor), _all_bytes(tensor))
+    if kept is not None:
+        kept[_WHOLE_DIGEST_KEY] = digest
+    return digest
+
+
 def _digest_now(tensor: Any) -> str:
     own = getattr(tensor, "lading_digest", None)
     if own is not None:
         return str(own())
-    head = f"{int(tensor.dtype)}{_BETWEEN}{_shape(tensor.shape)}"
-    if tensor.dtype.name == "STRING":
-        blocks: Iterable[bytes] = (repr(list(tensor.string_data())).encode(),)
-    elif tensor.nbytes <= WHOLE_TENSOR_BYTES:
-        blocks = (tensor.tobytes(),)
-    else:
-        blocks = sampled_blocks(tensor.numpy())
-    return digest_of(head, blocks)
+    large = tensor.dtype.name != "STRING" and tensor.nbytes > WHOLE_TENSOR_BYTES
+    return digest_of(_head(tensor), sampled_blocks(tensor.numpy()) if large else _all_bytes(tensor))
+
+
+def _head(tensor: Any) -> str:
+    return f"{int(tensor.dtype)}{_BETWEEN}{_shape(tensor.shape)}"
+
+
+def _all_bytes(tensor: Any) -> Iterable[bytes]:
+    return (repr(list(tensor.string_data())).encode() if tensor.dtype.name == "STRING" else tensor.tobytes(),)
 
 
 def digest_of(head: str, blocks: Iterable[bytes]) -> str:
@@ -173,7 +190,7 @@ class _Walk:
             parts.append(self._value(value))
             tensor = value.const_value
             if tensor is not None:
-                parts.append(tensor_digest(tensor))
+                parts.append(self._digest(tensor))
                 self.initializer_bytes += _bytes(tensor)
         self.initializers += len(graph.initializers)
         parts.append("nodes")
@@ -217,8 +234,11 @@ class _Walk:
         # A value that no node before this one made: a constant of the ATen dialect, or a use before its definition.
         text = self._value(value)
         if value.producer() is None and value.const_value is not None:
-            return f"{text} {tensor_digest(value.const_value)}"
+            return f"{text} {self._digest(value.const_value)}"
         return text
+
+    def _digest(self, tensor: Any) -> str:
+        return tensor_digest(tensor)
 
     def _attribute(self, attribute: ir.Attr) -> None:
         # The numbers are those of AttributeProto, which an enum lookup by name would only make slower.
@@ -229,9 +249,9 @@ class _Walk:
         elif kind not in _HOLDS_TENSORS_OR_GRAPHS:
             parts.append(f"{head}{_BETWEEN}{value!r}")
         elif kind == _TENSOR:
-            parts.append(f"{head}{_BETWEEN}{tensor_digest(value)}")
+            parts.append(f"{head}{_BETWEEN}{self._digest(value)}")
         elif kind == _TENSORS:
-            parts.append(f"{head}{_BETWEEN}{' '.join(tensor_digest(tensor) for tensor in value)}")
+            parts.append(f"{head}{_BETWEEN}{' '.join(self._digest(tensor) for tensor in value)}")
         else:
             parts.append(head)
             for graph in (value,) if kind == _GRAPH else value:
@@ -243,7 +263,10 @@ class _Walk:
 
 
 class _NamelessWalk(_Walk):
-    """A walk that gives every name a number instead: values by their place, sizes by when they come up."""
+    """A walk that gives every name a number instead, values by their place, sizes by when they come up.
+
+    Tensors count whole.
+    """
 
     named = False
 
@@ -255,6 +278,9 @@ class _NamelessWalk(_Walk):
         number = self.numbers.setdefault(value, len(self.numbers))
         kind = value.type
         return f"{number} {'' if kind is None else _type(kind)} {self._dims(value.shape)}"
+
+    def _digest(self, tensor: Any) -> str:
+        return whole_digest(tensor)
 
     def _dims(self, shape: Any) -> str:
         if shape is None:

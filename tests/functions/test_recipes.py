@@ -30,13 +30,24 @@ class Deciding(nn.Module):
         return torch.triu(h)
 
 
-class Net(nn.Module):
-    """Two modules of one class, and what differs between training and inference."""
+class Plain(nn.Module):
+    """The same layer without decisions, for captures that have no branches of Python's."""
 
     def __init__(self):
         super().__init__()
-        self.first = Deciding()
-        self.second = Deciding()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.triu(torch.relu(self.fc(x)) + x)
+
+
+class Net(nn.Module):
+    """Two modules of one class, and what differs between training and inference."""
+
+    def __init__(self, layer=Deciding):
+        super().__init__()
+        self.first = layer()
+        self.second = layer()
         self.norm = nn.BatchNorm1d(4)
 
     def forward(self, x):
@@ -49,13 +60,18 @@ NEEDS_A_RUNTIME_WITH_ATEN = "aten"
 RECIPES = sorted({*shipped_recipes()} - {"base", NEEDS_A_RUNTIME_WITH_ATEN})
 
 
-def export(recipe, path, model=None, **options):
+def export(recipe, path, capture="script", **options):
     torch.manual_seed(0)
-    net = Net() if model is None else model
+    net = Net(Deciding if capture == "script" else Plain)
     net.train(recipe == "training")
-    settings = ['inline.preserve=["Deciding"]', "serialize.check=true", "target.opset=18"]
-    scripted = torch.jit.script(copy.deepcopy(net))
-    lading.export(scripted, (X,), path, recipe=recipe, settings=settings, dynamic_axes={"x": {0: "n"}}, **options)
+    given = torch.jit.script(copy.deepcopy(net)) if capture == "script" else net
+    settings = [
+        "inline.preserve=Deciding,Plain",
+        f"trace.strategy={capture}",
+        "serialize.check=true",
+        "target.opset=18",
+    ]
+    lading.export(given, (X,), path, recipe=recipe, settings=settings, dynamic_axes={"x": {0: "n"}}, **options)
     return net
 
 
@@ -88,6 +104,19 @@ def test_one_function_for_both_that_computes_what_eager_does(recipe, tmp_path):
     assert_as_eager(net, path)
 
 
+@pytest.mark.parametrize("capture", ["record", "export"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_one_function_for_both_by_the_other_captures(recipe, capture, tmp_path):
+    path = tmp_path / "net.onnx"
+    net = export(recipe, path, capture)
+    written = onnx.load(path)
+    assert (["Plain"], 2) == (
+        [function.name for function in written.functions],
+        sum(node.op_type == "Plain" for node in written.graph.node),
+    )
+    assert_as_eager(net, path)
+
+
 @pytest.mark.parametrize("options", [{"export_params": False}, {"external_data": True}], ids=str)
 def test_weights_that_are_not_in_the_file(options, tmp_path):
     path = tmp_path / "net.onnx"
@@ -96,9 +125,10 @@ def test_weights_that_are_not_in_the_file(options, tmp_path):
     assert_as_eager(net, path)
 
 
-def test_operators_kept_as_aten_are_in_the_body_with_their_domain(tmp_path):
+@pytest.mark.parametrize("capture", ["script", "record", "export"])
+def test_operators_kept_as_aten_are_in_the_body_with_their_domain(capture, tmp_path):
     path = tmp_path / "net.onnx"
-    export(NEEDS_A_RUNTIME_WITH_ATEN, path)
+    export(NEEDS_A_RUNTIME_WITH_ATEN, path, capture)
     (function,) = onnx.load(path).functions
     kept = {node.domain for node in nodes_of(function.node)} - {""}
     assert {"org.pytorch.aten"} == kept

@@ -203,8 +203,12 @@ def run_export(
     log_level: Level = "nodes",
     reproducer: str | os.PathLike[str] | None = None,
     on_event: Callable[[Mapping[str, Any]], None] | None = None,
+    watch: Callable[[Mapping[str, Any], Work], None] | None = None,
 ) -> Exported:
-    """Run a plan for one model; the arguments are those of :func:`export`, and so is what is raised."""
+    """Run a plan for one model; the arguments are those of :func:`export`, and so is what is raised.
+
+    `watch` is called as `on_event` is, with the work in progress, which it must leave as it is.
+    """
     model = request.model
     if isinstance(model, (str, os.PathLike)):
         model = _loaded(model)
@@ -215,6 +219,8 @@ def run_export(
     metadata = {"lading.recipe": resolved.name, "lading.recipe_hash": resolved.hash}
     work = Work(target=target_of(resolved), request=attrs.evolve(request, model=model, metadata=metadata))
     sinks: list[Sink] = [StandardLog(), *([] if on_event is None else [on_event])]
+    if watch is not None:
+        sinks.append(lambda event: watch(event, work))
     with contextlib.ExitStack() as stack:
         stack.enter_context(_one_at_a_time)
         stack.enter_context(_collector_paused())

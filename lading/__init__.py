@@ -15,6 +15,7 @@ _HOMES = {
     "export": "lading.exporting",
     "replay": "lading.replaying",
     "resolve": "lading.resolving",
+    "find_departure": "lading.bisecting",
     "find_project": "lading.pipeline.project",
     "Exported": "lading.exported",
     "taking_over": "lading.takeover.active",
@@ -59,6 +60,7 @@ __all__ = [
     "a_pass",
     "came_from",
     "export",
+    "find_departure",
     "find_project",
     "install",
     "lowers",
@@ -73,6 +75,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from .bisecting import find_departure
     from .exported import Exported
     from .exporting import export
     from .passes.lower.registry import lowers, spells, unregister_lowering

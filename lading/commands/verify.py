@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -32,10 +32,20 @@ def verify(
         list[str] | None,
         typer.Option("--provider", metavar="NAME", help="An execution provider, as CPU or CUDA; may be given again."),
     ] = None,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="Where it departs: find the first node, and the first step of the export.")
+    ] = False,
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="What the file was exported with, for --bisect.")
+    ] = "inference",
     settings: Settings = None,
     format: AsFormat = Format.text,
 ) -> None:
-    """Run an exported file and compare it with the PyTorch model, also at other sizes of its dynamic axes."""
+    """Run an exported file and compare it with the PyTorch model, also at other sizes of its dynamic axes.
+
+    With --bisect the export is run again in memory, by --recipe and --set, where a check fails.
+    """
+    from ..bisecting import find_departure
     from ..input_specs import example_call, parse_input
     from ..model_reference import load_model
     from ..verifying import verify_file
@@ -43,25 +53,32 @@ def verify(
     specs = [parse_input(text) for text in inputs or ()]
     named = load_model(model)
     call = example_call(specs, named.model, named.args, named.kwargs)
-    verification = verify_file(
-        file,
-        named.model,
-        (*call.args, {}),
-        kwargs=call.kwargs,
-        input_names=call.input_names,
-        weights=weights,
-        settings=settings or (),
-        inputs=data or (),
-        providers=providers or (),
-        reload=named.factory,
-    )
+    shared: dict[str, Any] = {
+        "kwargs": call.kwargs,
+        "input_names": call.input_names,
+        "weights": weights,
+        "settings": settings or (),
+        "inputs": data or (),
+        "reload": named.factory,
+    }
+    departure = None
+    if bisect:
+        departure = find_departure(named.model, (*call.args, {}), file=file, recipe=recipe, **shared)
+        verification = departure.verification
+    else:
+        verification = verify_file(file, named.model, (*call.args, {}), providers=providers or (), **shared)
     if format is Format.json:
-        say_json(verification.to_dict())
+        say_json({**verification.to_dict(), **({} if departure is None else {"departure": departure.to_dict()})})
     else:
         console = Console()
         console.print(verification.table())
         if verification.worst():
             console.print()
             console.print(verification.output_table())
+        if departure is not None and departure.departs:
+            console.print()
+            console.print(departure.table())
+            console.print()
+            console.print(departure.text(), markup=False, highlight=False, soft_wrap=True)
     if not verification.passed:
         raise typer.Exit(1)

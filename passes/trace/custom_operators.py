@@ -27,6 +27,9 @@ NAMESPACE = "autograd"
 NEWEST_OPSET = 1 << 16
 """Above every opset: whether anything is registered at all."""
 
+_kept: dict[str, type] = {}
+"""The autograd Functions that captures have kept whole, by the name of their operator."""
+
 _NOT_THE_USERS = frozenset({"aten", "prim", "prims"})
 _SYMBOLIC = {torch.SymInt: "SymInt", torch.SymFloat: "float", torch.SymBool: "bool"}
 
@@ -100,6 +103,7 @@ def kept_functions(rec: Recorder) -> Iterator[None]:
                 where=rec.places.line() or None,
                 hint="give one of the classes another name",
             )
+        _kept[cls.__name__] = cls
         if has_symbolic(cls):
             remember_function(cls)
         return _keep_function(rec, cls, args, lambda: ordinary.__get__(None, cls)(*args, **kwargs))
@@ -109,6 +113,11 @@ def kept_functions(rec: Recorder) -> Iterator[None]:
         yield
     finally:
         torch.autograd.Function.apply = ordinary  # type: ignore[method-assign]
+
+
+def kept_function(name: str) -> Any:
+    """Return the autograd Function that was last kept whole under a name; None where none was."""
+    return _kept.get(name)
 
 
 def _keep_function(rec: Recorder, function: Any, args: tuple[Any, ...], run: Any) -> Any:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -149,9 +149,12 @@ class Checker:
 
     def _weights(self, session: Session, examples: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return a value for each input of the file that stands for a weight: as told, else by `state_dict` name."""
-        state: Callable[[], Mapping[str, torch.Tensor]] | None = getattr(self.arguments.model, "state_dict", None)
-        known = {**(state() if callable(state) else {}), **self.weights}
+        known = {**self._state(), **self.weights}
         return {name: known[name] for name in session.inputs if name in known and name not in examples}
+
+    def _state(self) -> Mapping[str, torch.Tensor]:
+        state: Callable[[], Mapping[str, torch.Tensor]] | None = getattr(self.arguments.model, "state_dict", None)
+        return state() if callable(state) else {}
 
     def _check(
         self,
@@ -188,7 +191,9 @@ class Checker:
             return Check(name=name, status="passed", sizes=dict(sizes), outputs=found)
         excuse = self._excuse(tensors, expected, sizes)
         if excuse is None:
-            return Check(name=name, status="failed", reason=reason, sizes=dict(sizes), outputs=found)
+            return Check(
+                name=name, status="failed", reason=reason, sizes=dict(sizes), outputs=found, inputs=dict(inputs)
+            )
         return Check(name=name, status="skipped", reason=f"{excuse} ({reason})", sizes=dict(sizes), outputs=found)
 
     def _compared(
@@ -197,7 +202,7 @@ class Checker:
         if len(expected) != len(got):
             return f"the file has {len(got)} outputs, the model {len(expected)}", ()
         names = [*session.outputs, *(f"output {index}" for index in range(len(session.outputs), len(got)))]
-        coarsest = self._coarsest()
+        coarsest = self.coarsest()
         found = tuple(
             compare(name, a, b, self.tolerance, coarsest) for name, a, b in zip(names, expected, got, strict=False)
         )
@@ -225,7 +230,17 @@ class Checker:
             torch.manual_seed(seed)
             return self.arguments.eager(tensors)
 
-    def _coarsest(self) -> torch.dtype | None:
+    def feeds(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Return what to feed to inputs of the file on the example: tensors of the call, and weights."""
+        examples = {item.name: item.tensor.detach().cpu() for item in self.arguments.inputs}
+        known = {**self._state(), **self.weights, **examples}
+        return {name: known[name] for name in names if name in known}
+
+    def expected(self) -> list[torch.Tensor]:
+        """Return what the model gives for the example."""
+        return self._eager([item.tensor for item in self.arguments.inputs], self.seed)
+
+    def coarsest(self) -> torch.dtype | None:
         """Return the coarsest floating-point type among weights and inputs."""
         import torch
 

@@ -12,6 +12,7 @@ import attrs
 from .comparison import OutputError
 
 if TYPE_CHECKING:
+    import torch
     from rich.table import Table
 
 Status = Literal["passed", "failed", "skipped"]
@@ -28,6 +29,7 @@ class Check:
         sizes: the sizes that dynamic axes had, by axis name.
         outputs: how far each output is from eager's; empty if nothing was compared.
         provider: the execution provider that was asked for, where there is more than one.
+        inputs: of a check that failed, what was run, by the name of the input.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Check:
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     outputs: tuple[OutputError, ...] = ()
     provider: str | None = None
+    inputs: Mapping[str, torch.Tensor] = attrs.field(factory=dict, eq=False, repr=False)
 
     @property
     def label(self) -> str:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 import pytest
 import torch
-from lading.passes.verification.report import Check
+from lading.passes.verification.report import Check, Verification
 
 import lading
 from lading import Fact, Note, Work
@@ -25,7 +27,7 @@ class Net(torch.nn.Module):
 
 
 def swap(name: str, old: str, new: str) -> Any:
-    """A pass that makes one kind of node another."""
+    """A pass that makes one kind of node another, wherever it is placed."""
 
     @lading.a_pass(name, requires=(Fact.ONNX,))
     class Swap:
@@ -42,20 +44,133 @@ def swap(name: str, old: str, new: str) -> Any:
     return Swap()
 
 
+@pytest.fixture
+def wrong_softplus() -> Iterator[None]:
+    @lading.lowers("aten::softplus", since=18)
+    def softplus(op: Any, x: ir.Value, *, beta: float = 1.0, threshold: float = 20.0) -> Any:
+        return op.Log(op.Exp(x))
+
+    yield
+    lading.unregister_lowering("aten::softplus")
+
+
+def found(model: torch.nn.Module, x: torch.Tensor, **options: Any) -> Departure:
+    options["overrides"] = {"verify.samples": 0, "verify.sizes": False, **options.get("overrides", {})}
+    return find_departure(model.eval(), (x,), **options)
+
+
 def test_a_run_that_is_right_departs_nowhere() -> None:
-    departure = find_departure(Net(), (torch.randn(2, 4),))
-    assert (None, {"passed"}) == (departure.step, {entry.check.status for entry in departure.checked})
+    departure = found(Net(), torch.randn(2, 4))
+    assert (False, None, None, "passed") == (
+        departure.departs,
+        departure.step,
+        departure.place,
+        departure.verification.status,
+    )
 
 
-def test_a_wrong_pass_is_found() -> None:
-    departure = find_departure(Net(), (torch.randn(2, 4),), passes=(swap("bend-relu", "Relu", "Neg"),))
-    assert departure.step is not None
-    assert departure.step.endswith("bend-relu")
+def test_a_wrong_pass_in_the_middle_is_found_with_its_node() -> None:
+    departure = found(Net(), torch.randn(2, 4), passes=(swap("bend-relu", "Relu", "Neg"),))
+    assert departure.place is not None
+    assert ("bend-relu", "/Neg", ("aten::relu",)) == (
+        departure.step,
+        departure.place.node,
+        departure.place.operators,
+    )
 
 
-def test_what_is_wrong_when_lowering_ends_is_found_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Net, "forward", lambda self, x: Wrong.apply(self.linear(x)))
-    assert "fallback" == find_departure(Net(), (torch.randn(2, 4),)).step
+def test_a_node_that_a_pass_puts_in_is_found() -> None:
+    departure = found(Net(), torch.randn(2, 4), passes=(Ceil(),))
+    assert departure.place is not None
+    assert ("put-ceil", "Ceil") == (departure.step, departure.place.op_type)
+
+
+def test_a_wrong_lowering_is_found_in_the_file_with_module_and_line(wrong_softplus: None, tmp_path: Path) -> None:
+    class Soft(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.softplus(self.linear(x)).exp()
+
+    file, model, x = tmp_path / "soft.onnx", Soft().eval(), torch.randn(2, 4)
+    lading.export(model, x, file)
+    departure = found(model, x, file=file)
+    place = departure.place
+    assert place is not None
+    assert (("/Exp", "/Log"), "Soft", "fallback") == (place.nodes, place.module_class, departure.step)
+    assert "test_bisecting.py:" in place.source
+
+
+def test_a_departure_at_another_size_is_looked_for_there() -> None:
+    departure = find_departure(
+        Net().eval(),
+        (torch.randn(2, 4),),
+        passes=(Pinned(),),
+        overrides={"normalize-arguments.dynamic_axes": {"x": {0: "batch"}}, "verify.samples": 0},
+    )
+    assert departure.check is not None
+    assert departure.place is not None
+    assert ("batch = 3", "pin-rows", "Slice") == (departure.check.name, departure.step, departure.place.op_type)
+
+
+def test_half_precision_that_drifts_has_no_single_node() -> None:
+    class Deep(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList(torch.nn.Linear(64, 64) for _ in range(24))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.layers:
+                x = x + torch.tanh(layer(x)) * 1.3
+            return x
+
+    torch.manual_seed(0)
+    model = Deep()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    departure = found(model.half(), torch.randn(4, 64).half())
+    assert departure.place is not None
+    assert departure.place.node is None, departure.text()
+    assert departure.place.drifts
+    assert departure.place.why.startswith("no single node departs")
+
+
+def test_in_a_branch_the_if_is_the_border(wrong_softplus: None) -> None:
+    class Choice(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cond(x.sum() > -1e9, torch.nn.functional.softplus, torch.cos, (x.exp(),)) * 2
+
+    place = found(Choice(), torch.randn(3, 4)).place
+    assert place is not None
+    assert ("If", "its bodies (If) cannot be looked into") == (place.op_type, place.border)
+
+
+def test_in_a_function_its_call_is_the_border(wrong_softplus: None) -> None:
+    class Block(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.softplus(x) + 1
+
+    class Two(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = Block()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.block(x.sin()).cos()
+
+    place = found(Two(), torch.randn(3, 4), overrides={"inline.preserve": ("Block",)}).place
+    assert place is not None
+    assert ("/block", "block") == (place.node, place.module)
+    assert place.border is not None
+
+
+def test_a_kept_autograd_function_is_found() -> None:
+    class Kept(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x) + Wrong.apply(x).exp().sum(-1, keepdim=True)
+
+    departure = found(Kept(), torch.randn(2, 4))
+    assert departure.place is not None
+    assert ("Cos", "fallback") == (departure.place.op_type, departure.step)
 
 
 class Wrong(torch.autograd.Function):
@@ -70,9 +185,49 @@ class Wrong(torch.autograd.Function):
         return g.op("Cos", x)
 
 
+@lading.a_pass("put-ceil", requires=(Fact.ONNX,))
+class Ceil:
+    """Round what an Add gives."""
+
+    def run(self, work: Work, note: Note) -> None:
+        graph = work.need_model().graph
+        for node in list(graph):
+            if node.op_type in ("Relu",) and not any(reader.op_type == "Ceil" for reader, _ in node.outputs[0].uses()):
+                made = ir.node("Ceil", [node.outputs[0]])
+                made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
+                node.outputs[0].replace_all_uses_with(made.outputs[0])
+                made.replace_input_with(0, node.outputs[0])
+                graph.insert_after(node, made)
+
+
+@lading.a_pass("pin-rows", requires=(Fact.ONNX,))
+class Pinned:
+    """Keep two rows: right for so many, and not for more."""
+
+    def run(self, work: Work, note: Note) -> None:
+        graph = work.need_model().graph
+        relu = next(node for node in graph if node.op_type == "Relu")
+        if any(node.op_type == "Slice" for node in graph):
+            return
+        value = relu.inputs[0]
+        assert value is not None
+        bounds = []
+        for name, number in (("first", 0), ("end", 2)):
+            bound = ir.Value(name=name, const_value=ir.tensor([number], name=name))
+            bound.type, bound.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([1])
+            graph.register_initializer(bound)
+            bounds.append(bound)
+        made = ir.node("Slice", [value, *bounds])
+        # Of the shape that it has, which is not the one that it replaces: no tidying takes it for nothing.
+        made.outputs[0].shape, made.outputs[0].type = ir.Shape([2, 3]), value.type
+        graph.insert_before(relu, made)
+        relu.replace_input_with(0, made.outputs[0])
+
+
 def test_a_fault_that_a_later_step_mends_does_not_count() -> None:
     def entry(step: str, status: Any) -> StepCheck:
         return StepCheck(step=step, check=Check(name="example", status=status))
 
     statuses = [("a", "failed"), ("b", "passed"), ("c", "failed"), ("d", "skipped"), ("e", "failed")]
-    assert "c" == Departure(checked=tuple(entry(*pair) for pair in statuses)).step
+    whole = Verification(checks=(Check(name="example", status="failed"),))
+    assert "c" == Departure(verification=whole, checked=tuple(entry(*pair) for pair in statuses)).step

@@ -62,8 +62,10 @@ class Table:
             UsageError: another one is registered for the same name and opset.
         """
         entries = self._entries.setdefault(name, [])
-        for entry in entries:
-            if entry.since == since:
+        for entry in list(entries):
+            if entry.since == since and _is_again(entry.function, function):
+                entries.remove(entry)
+            elif entry.since == since:
                 raise UsageError(
                     f"{name} already has a {self._kind} since opset {since}: {entry.where}",
                     where=f"{function.__module__}:{function.__qualname__}",
@@ -121,6 +123,18 @@ class Table:
         return iter(sorted(self._entries))
 
 
+def _is_again(old: Any, new: Any) -> bool:
+    """Whether a function is registered already: its file was loaded again, or its cell of a notebook run again."""
+    if (old.__module__, old.__qualname__) != (new.__module__, new.__qualname__):
+        return False
+    was, now = getattr(old, "__code__", None), getattr(new, "__code__", None)
+    if was is None or now is None:
+        return old is new
+    if was.co_filename != now.co_filename:
+        return bool(new.__module__ == "__main__")
+    return bool(was.co_firstlineno == now.co_firstlineno)
+
+
 LOWERINGS = Table("lowering", "lading.passes.lower.ops")
 SPELLINGS = Table("spelling", "lading.passes.lower.spellings")
 
@@ -131,6 +145,8 @@ def lowers(*names: str, since: int = OLDEST_OPSET) -> Callable[[F], F]:
     Args:
         names: ``"aten::add"`` for every overload of an operator, ``"aten::add.Tensor"`` for one of them.
         since: the oldest opset that the function serves.
+
+    A function whose file is loaded again, or whose cell of a notebook is run again, takes the place of the one before it.
 
     The function receives the emitter first, then the operator's tensor arguments in schema order, then every other
     argument as a keyword of its schema name (``from`` as ``from_``).  Arguments that the function does not name must

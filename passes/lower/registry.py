@@ -146,7 +146,7 @@ def lowers(*names: str, since: int = OLDEST_OPSET) -> Callable[[F], F]:
         names: ``"aten::add"`` for every overload of an operator, ``"aten::add.Tensor"`` for one of them.
         since: the oldest opset that the function serves.
 
-    A function whose file is loaded again, or whose cell of a notebook is run again, takes the place of the one before it.
+    A function whose file is loaded again, or whose cell of a notebook is run again, takes the place of itself.
 
     The function receives the emitter first, then the operator's tensor arguments in schema order, then every other
     argument as a keyword of its schema name (``from`` as ``from_``).  Arguments that the function does not name must

@@ -11,6 +11,7 @@ import onnx_ir as ir
 import torch
 from lading.passes import torch_private
 from lading.passes.dialect import bind, find_overload, torch_dtype
+from lading.passes.lower import foreach
 from lading.passes.lower.complex_pairs import complex_dtype, is_complex, pair_up_nodes
 from lading.passes.lower.session import Session
 from lading.passes.trace.recorder import Recorder
@@ -73,7 +74,7 @@ def decomposed(node: ir.Node, session: Session) -> Parts:
     except LookupError as error:
         raise NoDefinition(str(error)) from error
     overload = find_overload(node.domain, node.op_type, node.overload)
-    definition = torch_private.decomposition_of(overload)
+    definition = torch_private.decomposition_of(overload) or foreach.definition_of(overload)
     if definition is None:
         raise NoDefinition("PyTorch has no decomposition of it")
     stand_ins = _StandIns(origin_of(node) or NOWHERE, session)

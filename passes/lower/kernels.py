@@ -82,8 +82,11 @@ def refused_types(op_type: str, attributes: Mapping[str, Any]) -> frozenset[ir.D
     """Return the types that a kernel of the runtime takes by its declaration and refuses when it runs.
 
     The scattering kernels reduce neither floats of 16 bits (but for ScatterElements by extrema) nor, by extrema,
-    booleans: onnxruntime/core/providers/cpu/tensor/scatter.cc and scatter_nd.cc.
+    booleans: onnxruntime/core/providers/cpu/tensor/scatter.cc and scatter_nd.cc.  LSTM and GRU of doubles are declared
+    and not there: onnxruntime/core/providers/cpu/rnn/deep_cpu_lstm.cc and deep_cpu_gru.cc.
     """
+    if op_type in ("LSTM", "GRU"):
+        return frozenset({ir.DataType.DOUBLE})
     reduction = attributes.get("reduction", "none")
     if op_type not in ("ScatterElements", "ScatterND") or reduction == "none":
         return frozenset()

@@ -168,8 +168,14 @@ def attend_by_parts(
     return Attended(heads.joined(op, op.MatMul(dropped, heads.value)), weights, scores, heads)
 
 
-def _suits_the_operator(op: Emitter, query: ir.Value, key: ir.Value, value: ir.Value, mask: ir.Value | None) -> bool:
+def _suits_the_operator(
+    op: Emitter, query: ir.Value, key: ir.Value, value: ir.Value, mask: ir.Value | None, grouped: bool
+) -> bool:
     if any(op.rank(x) != 4 for x in (query, key, value)) or query.dtype == ir.DataType.DOUBLE:
+        return False
+    # PyTorch broadcasts batches and heads, and gives zeros for no keys at all; the operator does none of it.
+    alike = [(query, key, 0), (key, value, 0), (key, value, 1), *([] if grouped else [(query, key, 1)])]
+    if any(not same_dim(a.shape[axis], b.shape[axis]) for a, b, axis in alike) or op.dim(key, -2) == 0:
         return False
     if mask is None:
         return True
@@ -224,7 +230,7 @@ def attention(
 ) -> ir.Value:
     """Lower attention to the operator of that name where it says the same, else by parts."""
     number = scale is None or not isinstance(scale, ir.Value)
-    if dropout_p or not number or not _suits_the_operator(op, query, key, value, attn_mask):
+    if dropout_p or not number or not _suits_the_operator(op, query, key, value, attn_mask, enable_gqa):
         return attend_by_parts(
             op,
             query,

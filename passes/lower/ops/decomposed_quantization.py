@@ -10,6 +10,7 @@ from ...dialect import onnx_dtype
 from ..emitter import Emitter
 from ..registry import lowers
 from .quantization import clipped, dequantized, faked, parameter, parameters, quantized, steps_of
+from .quantization_parameters import dequantized_from_choice, quantized_by_choice
 
 
 @lowers("quantized_decomposed::quantize_per_tensor")
@@ -33,6 +34,9 @@ def quantize_per_tensor_by_tensors(
     dtype: torch.dtype,
 ) -> ir.Value:
     """Lower quantization by a scale that is a tensor."""
+    whole = quantized_by_choice(op, x, scale, zero_point, quant_min, quant_max, onnx_dtype(dtype))
+    if whole is not None:
+        return whole
     factor, zero = parameters(op, scale, zero_point)
     return quantized(op, x, factor, zero, None, quant_min, quant_max, onnx_dtype(dtype))
 
@@ -67,6 +71,9 @@ def dequantize_per_tensor_by_tensors(
     out_dtype: torch.dtype | None = None,
 ) -> ir.Value:
     """Lower dequantization by a scale that is a tensor."""
+    whole = dequantized_from_choice(op, x, scale, zero_point, onnx_dtype(out_dtype or torch.float32))
+    if whole is not None:
+        return whole
     factor, zero = parameters(op, scale, zero_point)
     return dequantized(op, x, factor, zero, None, onnx_dtype(out_dtype or torch.float32))
 

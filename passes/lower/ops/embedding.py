@@ -28,6 +28,20 @@ def embedding(
     return op.Gather(weight, indices, axis=0)
 
 
+@lowers("aten::embedding_renorm")
+def embedding_renorm(
+    op: Emitter, weight: ir.Value, indices: ir.Value, *, max_norm: float, norm_type: float
+) -> ir.Value:
+    """Lower the shortening of the rows that are looked up to a largest norm (aten/src/ATen/native/Embedding.cpp)."""
+    places = op.cast(op.Reshape(indices, op.i64([-1])), ir.DataType.INT64)
+    rows = op.Gather(weight, places, axis=0)
+    norms = op.call("aten::linalg_vector_norm", rows, ord=norm_type, dim=[1], keepdim=True)
+    scale = op.Div(op.const(max_norm, norms.dtype), op.Add(norms, 1e-7))
+    shortened = op.Where(op.Greater(norms, max_norm), op.Mul(rows, scale), rows)
+    # A row that is looked up twice is written twice, with the same numbers.
+    return op.ScatterND(weight, op.Unsqueeze(places, [1]), shortened)
+
+
 def _membership(
     op: Emitter, indices: ir.Value, offsets: ir.Value, include_last_offset: bool, padding_idx: int | None
 ) -> ir.Value:

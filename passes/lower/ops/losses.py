@@ -11,16 +11,16 @@ from ..emitter import Emitter, Operand
 from ..registry import lowers
 from .arithmetic import is_float
 from .creation import positions
-from .reductions import vector_norm
+from .reductions import reduce, vector_norm
 
 _NONE, _MEAN, _SUM = range(3)
 
 
 def reduced(op: Emitter, loss: ir.Value, reduction: int) -> ir.Value:
     """Reduce a loss over everything: not at all, to its mean or to its sum."""
-    if reduction == _NONE or op.rank(loss) == 0:
+    if reduction == _NONE:
         return loss
-    return op.ReduceMean(loss, None, keepdims=0) if reduction == _MEAN else op.ReduceSum(loss, None, keepdims=0)
+    return reduce(op, "ReduceMean" if reduction == _MEAN else "ReduceSum", loss, None, False)
 
 
 # ---- distances -------------------------------------------------------------------------------------------------------

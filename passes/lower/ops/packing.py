@@ -33,7 +33,8 @@ def _counter(op: Emitter, count: Any) -> ir.Value:
     return op.Range(op.i64(0), op.scalar(count), op.i64(1))
 
 
-def _real_places(op: Emitter, lengths: ir.Value, steps: Any) -> ir.Value:
+def real_places(op: Emitter, lengths: ir.Value, steps: Any) -> ir.Value:
+    """Return which steps each sequence has (time x batch), for int64 lengths."""
     return op.Less(op.Unsqueeze(_counter(op, steps), [1]), op.Unsqueeze(lengths, [0]))
 
 
@@ -78,7 +79,7 @@ def pack_padded_sequence(
     lengths = op.cast(lengths, ir.DataType.INT64)
     steps = op.ReduceMax(lengths, op.i64([0]), keepdims=1)
     x = op.Slice(x, op.i64([0]), steps, op.i64([0]))
-    real = _real_places(op, lengths, steps)
+    real = real_places(op, lengths, steps)
     batch_sizes = op.ReduceSum(op.cast(real, ir.DataType.INT64), op.i64([1]), keepdims=0)
     return packed_like(op, Packed(x, lengths, real), x), batch_sizes
 

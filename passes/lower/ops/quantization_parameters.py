@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 import onnx_ir as ir
 import torch
@@ -16,6 +17,7 @@ from .quantization import clipped, faked, unclamped
 from .spatial import wanted
 
 _DOUBLE = ir.DataType.DOUBLE
+_UINT8, _INT8 = ir.DataType.UINT8, ir.DataType.INT8
 
 
 # ---- the rule of torch.ao's Python code (torch/ao/quantization/utils.py, determine_qparams) --------------------------
@@ -39,6 +41,65 @@ def choose_qparams(
     low = op.const(quant_min, x.dtype)
     point = clipped(op, op.Sub(low, op.Round(op.Div(least, scale))), quant_min, quant_max)
     return op.cast(scale, _DOUBLE), op.cast(point, ir.DataType.INT64)
+
+
+# ---- one operator for the choice and the quantization by it ----------------------------------------------------------
+
+_CHOSEN_FOR, _MADE_WITH = "lading.chosen_for", "lading.made_with"
+
+# The operator knows no smallest scale.  Up to this one, what a smaller scale makes differs by less than float32 holds
+# of numbers around one; a tensor of zeros alone comes out as zeros from both.
+_LARGEST_EPS = float(np.finfo(np.float32).eps)
+
+
+@attrs.frozen
+class _Made:
+    """What DynamicQuantizeLinear made of a tensor: unsigned bytes, their scale and their zero point."""
+
+    y: ir.Value
+    scale: ir.Value
+    zero_point: ir.Value
+
+
+@lowers("quantized_decomposed::choose_qparams.tensor", since=11)
+def choose_qparams_for_the_operator(
+    op: Emitter, x: ir.Value, *, quant_min: int, quant_max: int, eps: float, dtype: torch.dtype
+) -> tuple[ir.Value, ir.Value]:
+    """Lower the choice of scale and zero point, and note what for: DynamicQuantizeLinear chooses by the same rule.
+
+    Where they serve to quantize that tensor, they are not needed, and the nodes that choose them are dead.
+    """
+    scale, point = choose_qparams(op, x, quant_min=quant_min, quant_max=quant_max, eps=eps, dtype=dtype)
+    if x.dtype == ir.DataType.FLOAT and eps <= _LARGEST_EPS and quant_max - quant_min == 255:
+        scale.meta[_CHOSEN_FOR] = point.meta[_CHOSEN_FOR] = (x, quant_min)
+    return scale, point
+
+
+def quantized_by_choice(
+    op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, low: int, high: int, dtype: ir.DataType
+) -> ir.Value | None:
+    """Quantize a tensor in one operator, where scale and zero point were chosen from its own range; else None."""
+    chosen = scale.meta.get(_CHOSEN_FOR)
+    if chosen is None or chosen is not zero_point.meta.get(_CHOSEN_FOR) or chosen[0] is not x:
+        return None
+    if (low, dtype) not in ((0, _UINT8), (-128, _INT8)) or chosen[1] != low or high - low != 255:
+        return None
+    made = _Made(*op.DynamicQuantizeLinear(x))
+    y = made.y
+    if dtype == _INT8:
+        y = op.cast(op.Sub(op.cast(y, ir.DataType.INT32), 128), _INT8)
+    y.meta[_MADE_WITH] = (made, scale, zero_point)
+    return y
+
+
+def dequantized_from_choice(
+    op: Emitter, x: ir.Value, scale: ir.Value, zero_point: ir.Value, dtype: ir.DataType
+) -> ir.Value | None:
+    """Undo :func:`quantized_by_choice` by the operator's own bytes; None where something else made the tensor."""
+    made, *parameters = x.meta.get(_MADE_WITH, (None,))
+    if made is None or parameters[0] is not scale or parameters[1] is not zero_point:
+        return None
+    return op.cast(op.DequantizeLinear(made.y, made.scale, made.zero_point), dtype)
 
 
 @lowers("quantized_decomposed::choose_qparams_symmetric.tensor")

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
-from .packing import Packed, packed_like, unpacked
+from .packing import Packed, packed_like, real_places, unpacked
 
 
 @attrs.frozen
@@ -149,9 +149,12 @@ def _layer(
 
 
 def _projected_direction(
-    op: Emitter, x: ir.Value, weights: Weights, h: ir.Value, c: ir.Value, reverse: bool
+    op: Emitter, x: ir.Value, weights: Weights, h: ir.Value, c: ir.Value, real: ir.Value | None, reverse: bool
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Run an LSTM whose hidden state is projected, which the operator lacks, step by step in a Scan."""
+    """Run an LSTM whose hidden state is projected, which the operator lacks, step by step in a Scan.
+
+    Where `real` (time x batch x 1) says that a sequence has no step, its states stay as they are.
+    """
     assert weights.w_hr is not None
     inputs = op.MatMul(x, op.Transpose(weights.w_ih, perm=[1, 0]))
     for bias in (weights.b_ih, weights.b_hh):
@@ -164,23 +167,29 @@ def _projected_direction(
         raise op.cannot("the cell size of a projected LSTM is only known at run time")
     size = cell // 4
     batch, width = x.shape[1], weights.w_hr.shape[0]
+    scanned = [inputs] if real is None else [inputs, real]
     step = op.body(
         ("h_before", x.dtype, [batch, width]),
         ("c_before", x.dtype, [batch, size]),
         ("gates_of_input", x.dtype, [batch, cell]),
+        *([] if real is None else [("is_real", ir.DataType.BOOL, [batch, 1])]),
     )
-    h_before, c_before, gates_of_input = step.inputs
+    h_before, c_before, gates_of_input = step.inputs[:3]
     gates = step.Add(gates_of_input, step.MatMul(h_before, recurrent))
     i, f, g, o = (step.Slice(gates, step.i64([n * size]), step.i64([(n + 1) * size]), step.i64([-1])) for n in range(4))
     c_after = step.Add(step.Mul(step.Sigmoid(f), c_before), step.Mul(step.Sigmoid(i), step.Tanh(g)))
     h_after = step.MatMul(step.Mul(step.Sigmoid(o), step.Tanh(c_after)), projection)
-    directions = {"scan_input_directions": [1], "scan_output_directions": [1]} if reverse else {}
+    if real is not None:
+        h_after, c_after = (
+            step.Where(step.inputs[3], after, before) for after, before in ((h_after, h_before), (c_after, c_before))
+        )
+    directions = {"scan_input_directions": [1] * len(scanned), "scan_output_directions": [1]} if reverse else {}
     last_h, last_c, y = op.Scan(
         h,
         c,
-        inputs,
+        *scanned,
         body=step.graph([h_after, c_after, h_after], "lstm_step"),
-        num_scan_inputs=1,
+        num_scan_inputs=len(scanned),
         outputs=3,
         **directions,
     )
@@ -190,12 +199,19 @@ def _projected_direction(
 
 
 def _projected_layer(
-    op: Emitter, x: ir.Value, weights: Sequence[Weights], h: ir.Value, c: ir.Value, first: int
+    op: Emitter,
+    x: ir.Value,
+    weights: Sequence[Weights],
+    h: ir.Value,
+    c: ir.Value,
+    first: int,
+    lengths: ir.Value | None,
 ) -> LayerOutput:
     ys, hs, cs = [], [], []
+    real = None if lengths is None else op.Unsqueeze(real_places(op, lengths, op.size(x, 0)), [2])
     for direction, each in enumerate(weights):
         h_first, c_first = (op.Gather(state, op.i64(first + direction), axis=0) for state in (h, c))
-        y, last_h, last_c = _projected_direction(op, x, each, h_first, c_first, reverse=direction == 1)
+        y, last_h, last_c = _projected_direction(op, x, each, h_first, c_first, real, reverse=direction == 1)
         ys.append(op.Unsqueeze(y, [1]))
         hs.append(last_h)
         cs.append(last_c)
@@ -243,9 +259,7 @@ def _layers(
             x = op.call("aten::dropout", x, p=dropout, train=True)
         here = weights[layer * directions : (layer + 1) * directions]
         if here[0].w_hr is not None and c is not None:
-            if lengths is not None:
-                raise op.cannot("a projected LSTM over packed sequences has no counterpart")
-            made = _projected_layer(op, x, here, h, c, layer * directions)
+            made = _projected_layer(op, x, here, h, c, layer * directions, lengths)
         else:
             layer_h = _state_of_layer(op, h, layer, num_layers, directions)
             layer_c = None if c is None else _state_of_layer(op, c, layer, num_layers, directions)

@@ -43,6 +43,19 @@ def reshaped_by_tensors(x):
     )
 
 
+def windows(x):
+    makers = (
+        torch.hann_window,
+        torch.hamming_window,
+        torch.blackman_window,
+        torch.bartlett_window,
+        torch.kaiser_window,
+    )
+    odd = torch.hamming_window(x.shape[0], False, 0.6, beta=0.3, dtype=torch.float64)
+    one = torch.hann_window(x.shape[0] // x.shape[0], periodic=False)
+    return (*(make(x.shape[0], periodic) for make in makers for periodic in (True, False)), odd, one)
+
+
 CASES = {
     "sizes that are tensors": (reshaped_by_tensors, ("b", "h")),
     "adaptive pooling": (lambda x: (F.adaptive_avg_pool2d(x, (3, 2)), F.adaptive_max_pool2d(x, 2)), ("b", 3, "h", "w")),
@@ -73,6 +86,7 @@ CASES = {
     "transposed convolution": (lambda x: F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), stride=2), ("b", 3, "h", "w")),
     "triplet loss": (lambda x: F.triplet_margin_loss(x, x + 1, x * 2), ("b", 4)),
     "unfold": (lambda x: (F.unfold(x, 2), x.unfold(2, 2, 1)), ("b", 3, "h", "w")),
+    "window functions": (windows, ("b", 4)),
     "window partition": (window, ("b", "h", "w")),
 }
 

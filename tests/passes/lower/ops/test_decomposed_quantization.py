@@ -8,6 +8,8 @@ import torch.ao.quantization.fx._decomposed  # registers the operators
 from support.calls import Call, agrees, call, operators, spread, tensor
 from support.operator_check import NEWEST
 
+import lading
+
 OPSETS = (7, 10, 13, 21, NEWEST)
 
 D = torch.ops.quantized_decomposed
@@ -123,3 +125,43 @@ def test_float8_agrees(dtype: torch.dtype, opset: int) -> None:
 
     exported = lading.export(Narrow(), (X,), None, opset_version=opset)
     torch.testing.assert_close(torch.as_tensor(exported(X)[0]), Narrow()(X))
+
+
+class QuantizedByRange(torch.nn.Module):
+    """A tensor that is quantized by its own range and dequantized again, as PT2E's dynamic quantization does it."""
+
+    def __init__(self, low: int, high: int, dtype: torch.dtype, eps: float) -> None:
+        super().__init__()
+        self.bounds, self.dtype, self.eps = (low, high), dtype, eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale, zero = D.choose_qparams.tensor(x, *self.bounds, self.eps, self.dtype)
+        y = D.quantize_per_tensor.tensor(x, scale, zero, *self.bounds, self.dtype)
+        return D.dequantize_per_tensor.tensor(y, scale, zero, *self.bounds, self.dtype)
+
+
+SMALLEST = torch.finfo(torch.float32).eps
+ONE_OPERATOR = ["DynamicQuantizeLinear", "DequantizeLinear"]
+
+
+@pytest.mark.parametrize("opset", [11, 21])
+@pytest.mark.parametrize(("low", "high", "dtype"), [(0, 255, torch.uint8), (-128, 127, torch.int8)])
+def test_quantizing_by_the_range_is_one_operator(low: int, high: int, dtype: torch.dtype, opset: int) -> None:
+    model = QuantizedByRange(low, high, dtype, SMALLEST)
+    exported = lading.export(model, (X,), None, opset_version=opset)
+    assert ONE_OPERATOR == [node.op_type for node in exported.model_proto.graph.node]
+    for x in (X, X * 0.01 - 5, X.abs() + 2, X * 0, X * 1e-7):
+        torch.testing.assert_close(torch.from_numpy(exported(x)[0]), model(x))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "eps", "opset"), [((0, 255), 2**-12, 13), ((0, 127), SMALLEST, 13), ((0, 255), SMALLEST, 10)]
+)
+def test_what_the_operator_would_choose_otherwise_is_written_out(
+    bounds: tuple[int, int], eps: float, opset: int
+) -> None:
+    model = QuantizedByRange(*bounds, torch.uint8, eps)
+    exported = lading.export(model, (X,), None, opset_version=opset)
+    assert "DynamicQuantizeLinear" not in [node.op_type for node in exported.model_proto.graph.node]
+    for x in (X, X * 1e-3):
+        torch.testing.assert_close(torch.from_numpy(exported(x)[0]), model(x))

@@ -17,6 +17,8 @@ SHARES = tensor(5)
 CALLS = [
     call(A.embedding.default, TABLE, torch.tensor([[1, 2], [5, 0]])),
     call(A.embedding.default, TABLE, torch.tensor([1, 5], dtype=torch.int32), 1),
+    call(A.embedding_renorm.default, TABLE, torch.tensor([[1, 2], [5, 1]]), 1.5, 2.0),
+    call(A.embedding_renorm.default, TABLE, torch.tensor([0, 3]), 0.7, 1.0),
 ]
 BAGS = [
     call(A.embedding_bag.default, TABLE, INDICES, OFFSETS),

@@ -18,12 +18,14 @@ def over_sequences(layer: torch.nn.RNNBase, floor: int = 7) -> Call:
     directions = 2 if layer.bidirectional else 1
     batch = X.shape[0 if layer.batch_first else 1]
     width = layer.proj_size or layer.hidden_size
-    h = tensor(layer.num_layers * directions, batch, width)
+    dtype = layer.weight_ih_l0.dtype
+    h = tensor(layer.num_layers * directions, batch, width, dtype=dtype)
     kind = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}[layer.mode]
-    state = [h, tensor(layer.num_layers * directions, batch, layer.hidden_size, seed=1)] if kind == "lstm" else h
+    cell = tensor(layer.num_layers * directions, batch, layer.hidden_size, seed=1, dtype=dtype)
+    state = [h, cell] if kind == "lstm" else h
     weights = [weight.detach() for weight in layer._flat_weights]
     flags = (layer.bias, layer.num_layers, 0.0, False, layer.bidirectional, layer.batch_first)
-    return call(getattr(A, kind).input, X, state, weights, *flags, floor=floor, free=False)
+    return call(getattr(A, kind).input, X.to(dtype), state, weights, *flags, floor=floor, free=False)
 
 
 def over_packed(layer: torch.nn.RNNBase) -> Call:
@@ -54,9 +56,12 @@ CALLS = [
     over_sequences(N.RNN(5, 8, num_layers=2)),
     over_sequences(N.RNN(5, 8, nonlinearity="relu", bidirectional=True, batch_first=True)),
     over_packed(N.LSTM(5, 8, num_layers=2, bidirectional=True)),
+    over_packed(N.LSTM(5, 8, proj_size=3, num_layers=2, bidirectional=True)),
     over_packed(N.GRU(5, 8)),
     over_packed(N.RNN(5, 8)),
     over_packed(N.RNN(5, 8, nonlinearity="relu")),
+    over_sequences(N.LSTM(5, 8).double()),
+    over_sequences(N.GRU(5, 8).double()),
     step(N.LSTMCell(5, 8), A.lstm_cell.default),
     step(N.GRUCell(5, 8, bias=False), A.gru_cell.default),
     step(N.RNNCell(5, 8), A.rnn_tanh_cell.default),

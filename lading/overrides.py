@@ -15,6 +15,7 @@ from .passes.inline import EVERY
 from .passes.request import Remark
 from .passes.serialize import EXTERNAL_DATA_THRESHOLD
 from .pipeline.errors import UsageError, did_you_mean
+from .pipeline.recipe import Setting
 
 if TYPE_CHECKING:
     from .pipeline.recipe import Recipe
@@ -361,7 +362,9 @@ def _further(
             if isinstance(value, (str, type)) or not isinstance(value, (bool, Iterable)):
                 leave(name, value, _NO_CLASSES)
             else:
-                found["inline.preserve"] = _module_classes(value)
+                # Who calls this may never have heard of the option that an error is about.
+                where = f"lading.export({name}=...)"
+                found["inline.preserve"] = Setting(_module_classes(value), "override", where)
     return found
 
 

@@ -180,8 +180,8 @@ def resolve(
 ) -> ResolvedRecipe:
     """Bind `recipe` to the passes it names.
 
-    `overrides` are values by dotted key ("fold-constants.size_limit"), as a caller from Python has them; `settings`
-    the same as text ("fold-constants.enabled=false"), as a command line has them, and they win.  `passes` are further
+    `overrides` are values by dotted key ("fold-constants.size_limit"), as a caller from Python has them, or settings
+    where they know better than the key where they come from; `settings` the same as text ("fold-constants.enabled=false"), as a command line has them, and they win.  `passes` are further
     passes, instances or classes, each of which becomes a step called by its name.  The values of `project` go over
     those of the recipe and under the others, and one of a step that this recipe does not have is left out.
 
@@ -263,7 +263,8 @@ def _spelled(key: str) -> str:
 def _overrides(values: Mapping[str, Any], texts: Iterable[str]) -> dict[tuple[str, str], Setting]:
     found: dict[tuple[str, str], Setting] = {}
     for dotted, value in values.items():
-        found[_split(dotted, "override")] = Setting(value, "override", f"override of {dotted}")
+        known = value if isinstance(value, Setting) else Setting(value, "override", f"override of {dotted}")
+        found[_split(dotted, "override")] = known
     for text in texts:
         dotted, equals, value = text.partition("=")
         where = f"--set {text}"

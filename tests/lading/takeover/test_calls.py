@@ -216,6 +216,15 @@ def test_modules_become_functions(wanted, takeover, tmp_path):
     torch.testing.assert_close(torch.from_numpy(found), net(X).detach())
 
 
+@pytest.mark.parametrize("wanted", [{torch.nn.LayerNorm}, True], ids=str)
+def test_modules_as_functions_below_the_opset_that_has_them_are_refused(wanted, takeover, tmp_path):
+    net = torch.nn.Sequential(torch.nn.LayerNorm(3)).eval()
+    with pytest.raises(torch.onnx.OnnxExporterError, match="needs opset 15, and the target is 14") as raised:
+        export(net, (X,), tmp_path / "net.onnx", opset_version=14, export_modules_as_functions=wanted)
+    assert "lading.export(export_modules_as_functions=...)" == raised.value.where
+    assert (["failed"], []) == ([taken.status for taken in takeover.exports], list(tmp_path.iterdir()))
+
+
 # ---- arguments without effect ----------------------------------------------------------------------------------------
 
 

@@ -181,9 +181,10 @@ def resolve(
     """Bind `recipe` to the passes it names.
 
     `overrides` are values by dotted key ("fold-constants.size_limit"), as a caller from Python has them, or settings
-    where they know better than the key where they come from; `settings` the same as text ("fold-constants.enabled=false"), as a command line has them, and they win.  `passes` are further
-    passes, instances or classes, each of which becomes a step called by its name.  The values of `project` go over
-    those of the recipe and under the others, and one of a step that this recipe does not have is left out.
+    where the caller knows better than the key where a value comes from; `settings` the same as text
+    ("fold-constants.enabled=false"), as a command line has them, and they win.  `passes` are further passes, instances
+    or classes, each of which becomes a step called by its name.  The values of `project` go over those of the recipe
+    and under the others, and one of a step that this recipe does not have is left out.
 
     Raises:
         RecipeError: a step, key or option is unknown, or a value does not fit its type or its limits.

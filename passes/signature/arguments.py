@@ -88,6 +88,8 @@ class Arguments:
         ranges: what the user promises about sizes, by axis name.
         derived: what is known of dimensions that follow from others, by axis name.
         relaxed_axes: names of dynamic axes that the model may fix without that being an error (`Dim.AUTO`).
+        unnamed_axes: names of dynamic axes that the user has not named (`Dim.AUTO`, `Dim.DYNAMIC`): capture may find
+            that they are others.
         state_outputs: names of the buffers whose values after a run follow the model's outputs.
         answers: which questions whether an export is under way the model gets a yes to.
         bake_branches: whether capture may take the example's way where the model's Python asks for values.
@@ -111,6 +113,7 @@ class Arguments:
     ranges: Mapping[str, AxisRange] = attrs.field(factory=dict)
     derived: Mapping[str, DerivedAxis] = attrs.field(factory=dict)
     relaxed_axes: frozenset[str] = frozenset()
+    unnamed_axes: frozenset[str] = frozenset()
     state_outputs: tuple[str, ...] = ()
     answers: tuple[str, ...] = ANSWERS[:3]
     bake_branches: bool = False

@@ -61,6 +61,7 @@ def bind_with_axes(
         ranges=free.ranges,
         derived=free.derived,
         relaxed_axes=free.relaxed,
+        unnamed_axes=free.made_up,
     )
 
 
@@ -84,7 +85,15 @@ def _with_examples(free: FreeAxes, calls: Sequence[Arguments]) -> FreeAxes:
                     hint="name the axis in dynamic_shapes, or leave dynamic_shapes out",
                 )
     together = agreed(free.axes, differing, "examples")
-    return attrs.evolve(together, ranges=free.ranges, derived=free.derived, relaxed=free.relaxed, fixed=free.fixed)
+    # What differs between examples is told apart by them: only hints leave open how axes hang together.
+    return attrs.evolve(
+        together,
+        ranges=free.ranges,
+        derived=free.derived,
+        relaxed=free.relaxed,
+        made_up=free.made_up,
+        fixed=free.fixed,
+    )
 
 
 def _check_sizes(arguments: Arguments, free: FreeAxes) -> None:

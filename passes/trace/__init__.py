@@ -10,6 +10,8 @@ from lading.pipeline.declare import a_pass, option
 from lading.pipeline.facts import Fact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_ir as ir
     from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.capture import Capture
@@ -32,6 +34,9 @@ class Trace:
     A decision that the model's Python takes on a free size (`if length > 512`) is followed on both sides: the model is
     recorded again at sizes that turn it. One program on both sides means that the decision has no effect; two become
     one graph with an If; where they cannot, the decision limits the sizes for which the file is right.
+
+    Axes that the caller calls dynamic without a name (`Dim.AUTO`, `Dim.DYNAMIC`), and that the model needs to be as
+    long as others, or a number longer, get the name of those, or an expression over it.
 
     Libraries ask whether an export is under way, and take another path if so: `torch.onnx.is_in_onnx_export`,
     `torch.compiler.is_compiling`, `is_exporting`, `torch.jit.is_tracing`. `answers` says which of them get a yes
@@ -76,15 +81,39 @@ class Trace:
         # Names for weights are given below, to what the graph uses in the end.
         unnamed = attrs.evolve(arguments, parameter_names=())
         with arguments.small_weights_loaded():
-            work.model, capture = strategies.captured(unnamed, names, note)
-            if self.other_sides and not self.bake_branches:
-                work.model, capture = strategies.both_sides(unnamed, work.model, capture, self.other_sides)
+            unnamed, work.model, capture = self._captured(unnamed, names, note)
+        arguments = attrs.evolve(unnamed, parameter_names=arguments.parameter_names)
+        work.provide(Fact.ARGUMENTS, arguments)
         capture = capture.with_decided_axes()
         capture = attrs.evolve(capture, again=Again(unnamed, partial(self._finish, arguments)))
         self._finish(arguments, work.model, capture, work, note)
         note.count("nodes", len(work.model.graph))
         note.decided("answered with yes", "libraries ask whether an export is under way", questions=list(self.answers))
         _report(work.need(Fact.GRAPH), note, state_is_output=self.buffer_outputs)
+
+    def _captured(self, arguments: Arguments, names: Sequence[str], note: Note) -> tuple[Arguments, ir.Model, Capture]:
+        """Capture, and again for as long as a capture shows how axes without names hang together."""
+        from lading.passes.trace import strategies
+        from lading.passes.trace.unnamed_axes import tie_axes
+        from lading.pipeline.note import Note
+
+        while True:
+            found = Note()
+            model, capture = strategies.captured(arguments, names, found)
+            if self.other_sides and not self.bake_branches:
+                model, capture = strategies.both_sides(arguments, model, capture, self.other_sides)
+            arguments, tied = tie_axes(arguments, capture)
+            for each in tied:
+                note.decided(
+                    "axis follows from another",
+                    "the caller has not named it, and the model needs it so",
+                    axis=each.axis,
+                    size=each.size,
+                    source=each.source,
+                )
+            if not tied:
+                note.decisions.extend(found.decisions)
+                return arguments, model, capture
 
     def _finish(self, arguments: Arguments, model: ir.Model, capture: Capture, work: Work, note: Note) -> None:
         """Give a captured graph its weights, its names and its outputs, and provide what is known of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import sys
 import warnings
@@ -104,6 +105,9 @@ def exported_program(arguments: Arguments) -> Made:
         attempts.append(("non-strict, with larger sizes", lambda: _all_free(_export(arguments, larger), arguments)))
     attempts.append(("non-strict", lambda: _export(arguments, tensors)))
     attempts.append(("strict", lambda: _export_strict(arguments, tensors)))
+    if larger is not None:
+        # A size of 1 that broadcasts is a constant, and the error that names its axis says more than a failed capture.
+        attempts.append(("non-strict, sizes of 0 and 1 fixed", lambda: _export(arguments, tensors, undecided=False)))
     failures: list[tuple[str, Exception]] = []
     # torch.export sets the flags of torch.compiler itself.
     answers = set(arguments.answers) & {"onnx-export", "tracing"}
@@ -126,17 +130,21 @@ def exported_program(arguments: Arguments) -> Made:
 def _enlarged(arguments: Arguments) -> list[torch.Tensor] | None:
     """Return the example with dynamic sizes below 2 made larger, None where there are none.
 
-    Sizes that are equal stay equal, so that what adds up or broadcasts by them still does where it can.
+    Sizes that are equal stay equal, so that what adds up or broadcasts by them still does where it can; those that
+    differ stay different, so that nothing is taken for equal that is not.
     """
-    small = {
-        int(item.tensor.shape[axis]) for item in arguments.inputs for axis in item.axes if item.tensor.shape[axis] < 2
-    }
+    sizes = {int(size) for item in arguments.inputs for size in item.tensor.shape}
+    small = sorted(
+        {int(item.tensor.shape[axis]) for item in arguments.inputs for axis in item.axes if item.tensor.shape[axis] < 2}
+    )
     if not small:
         return None
+    unused = (size for size in itertools.count(2) if size not in sizes)
+    larger = dict(zip(small, unused, strict=False))
     tensors = []
     for item in arguments.inputs:
         shape = [
-            int(size) + 2 if axis in item.axes and size < 2 else int(size)
+            larger.get(int(size), int(size)) if axis in item.axes else int(size)
             for axis, size in enumerate(item.tensor.shape)
         ]
         tensor = item.tensor.detach()
@@ -144,12 +152,12 @@ def _enlarged(arguments: Arguments) -> list[torch.Tensor] | None:
     return tensors
 
 
-def _export(arguments: Arguments, tensors: list[torch.Tensor]) -> Made:
+def _export(arguments: Arguments, tensors: list[torch.Tensor], *, undecided: bool = True) -> Made:
     flat = _Flat(arguments)
     dynamic = None
     if any(item.axes for item in arguments.inputs):
         dynamic = {"tensors": tuple(_dimensions(arguments, item.axes) for item in arguments.inputs)}
-    with torch_private.sizes_undecided():
+    with torch_private.sizes_undecided() if undecided else contextlib.nullcontext():
         program = torch.export.export(flat, tuple(tensors), dynamic_shapes=dynamic, strict=False)
     return Made(program, "torch.export, non-strict", flat.seen.paths, flat.seen.dropped)
 

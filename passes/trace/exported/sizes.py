@@ -13,6 +13,7 @@ from lading.passes.torch_private import sympy_functions
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Guard, Specialisation
 from lading.passes.trace.symbols import _Printer as Printer
+from lading.passes.trace.symbols import axis_symbol
 
 Number = torch.SymInt | torch.SymFloat | torch.SymBool
 
@@ -68,9 +69,18 @@ class Sizes:
         elif isinstance(expression, sympy.Symbol):
             known = self._names.setdefault(expression, name)
             if known != name:
-                self._guards.append(Guard(f"{known} == {name}", True, "", False))
+                equal = sympy.Eq(axis_symbol(known), axis_symbol(name))
+                self._guards.append(Guard(f"{known} == {name}", True, "", False, expression=equal))
         elif str(expression) != name and self.text(expression) != name:
-            self._guards.append(Guard(f"{name} == {self.text(expression)}", True, "", False))
+            size = self._over_names(expression)
+            equal = None if size is None else sympy.Eq(axis_symbol(name), size)
+            self._guards.append(Guard(f"{name} == {self.text(expression)}", True, "", False, expression=equal))
+
+    def _over_names(self, expression: sympy.Basic) -> sympy.Basic | None:
+        """Return an expression over symbols that are called as the axes, None where it has others in it."""
+        if not expression.free_symbols <= self._names.keys():
+            return None
+        return expression.xreplace({symbol: axis_symbol(self._names[symbol]) for symbol in expression.free_symbols})
 
     def name_from_program(self, names: Mapping[sympy.Symbol, str]) -> None:
         """Take over the names of the `Dim`s that the program was exported with, where the user gave no others."""

@@ -37,7 +37,7 @@ class Keywords(dict[str, Any]):
     """Keyword arguments: the last element of a call that has some."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Construct:
     """One model.
 

@@ -4,51 +4,14 @@
 from __future__ import annotations
 
 import collections
-import functools
-from collections.abc import Iterable
 
 import onnx_ir as ir
 from lading.passes.files.model_bytes import model_bytes
 from lading.passes.request import Request
-from lading.passes.torch_private import outside_of_modes
-from lading.pipeline.errors import InternalError, LadingError
-from lading.pipeline.fingerprint import survey
-from lading.pipeline.note import Note
-from lading.pipeline.plan import PlanNode
-from lading.pipeline.recipe import load_recipe
 from lading.pipeline.work import Target, Work
 from operators.entries import Call, Operator
-
-import lading
-from lading.exporting import planned
-
-
-@functools.cache
-def halves(opset: int) -> tuple[tuple[PlanNode, ...], tuple[PlanNode, ...]]:
-    """Return the default recipe's steps up to a flat graph of ATen operators, and from there to the file."""
-    nodes = planned(load_recipe("inference"), {"target.opset": opset}).nodes
-    place = next(index for index, node in enumerate(nodes) if lading.Fact.LOWERED in node.provides)
-    return nodes[:place], nodes[place:]
-
-
-def run_steps(nodes: Iterable[PlanNode], work: Work) -> None:
-    """Run steps as the engine does, without the record that it keeps, which costs as much as the steps do.
-
-    Raises:
-        LadingError: as a pass raised it, an InternalError where it raised anything else.
-    """
-    for node in nodes:
-        for _ in range(node.group.rounds if node.group else 1):
-            before = survey(work.model).hash if node.group else None
-            for step in node.steps:
-                try:
-                    step.made.run(work, Note())
-                except LadingError:
-                    raise
-                except Exception as error:
-                    raise InternalError(f"{step.id} failed: {type(error).__name__}: {error}") from error
-            if node.group and before == survey(work.model).hash:
-                break
+from support.one_capture import copied, halves
+from support.steps import run_steps
 
 
 class Captured:
@@ -58,8 +21,7 @@ class Captured:
         self._work = Work(target=Target(opset), request=Request(model=Operator(call), args=call.tensors))
         self._error: Exception | None = None
         try:
-            with outside_of_modes():
-                run_steps(halves(opset)[0], self._work)
+            run_steps(halves(opset)[0], self._work)
         except Exception as error:
             self._error = error
 
@@ -78,10 +40,8 @@ class Captured:
         """
         if self._error is not None:
             raise self._error
-        model = self._work.need_model().clone()
-        work = Work(target=Target(opset), request=self._work.request, model=model, values=dict(self._work.values))
-        with outside_of_modes():
-            run_steps(halves(opset)[1], work)
+        work = copied(self._work, opset)
+        run_steps(halves(opset)[1], work)
         return b"".join(model_bytes(work.need_model()).blocks())
 
 

@@ -24,6 +24,9 @@ SAMPLES = 4
 LOOKED_AT = 40
 """How far the search for an empty tensor and for one of no dimensions goes."""
 
+SAMPLE_SEED = 1234
+"""The seed that PyTorch's own iterator over samples sets before each."""
+
 LARGEST = 1 << 22
 """Samples with more elements than this are left out: they measure memory, not operators."""
 
@@ -123,12 +126,24 @@ def calls(name: str, dtype_name: str, samples: int = SAMPLES) -> list[Call]:
     with _quiet():
         seed(0)
         try:
-            chosen = _chosen(entry.sample_inputs("cpu", dtype, requires_grad=False), samples)
+            chosen = _chosen(_drawn(entry, dtype), samples)
         except Exception:
             # What the database itself cannot make here (a missing library, a CUDA-only sample) is not an operator.
             return []
         found = [_call(entry, sample, name) for sample in chosen]
     return [call for call in found if call is not None]
+
+
+def _drawn(entry: Any, dtype: torch.dtype) -> Iterator[Any]:
+    """Yield what `entry.sample_inputs` does outside of a TestCase, without its search of the whole stack for one."""
+    samples = iter(entry.sample_inputs_func(entry, "cpu", dtype, False))
+    while True:
+        seed(SAMPLE_SEED)
+        try:
+            sample = next(samples)
+        except StopIteration:
+            return
+        yield sample
 
 
 def _chosen(samples: Iterator[Any], count: int) -> list[Any]:

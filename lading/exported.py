@@ -80,9 +80,13 @@ class Exported:
 
     @property
     def axes(self) -> Mapping[str, Mapping[int, str]]:
-        """The dynamic axes of the file: for each input and output, the name of each axis."""
-        table = self.work.values.get(Fact.AXES)
-        return {} if table is None else dict(table.by_name())
+        """The dynamic axes of the file: for each input and output, the name of each axis.
+
+        They are read off the final graph, whose interface a pass may have renamed or cut after the axes were settled.
+        """
+        from .passes.dynamic_axes import Axes
+
+        return dict(Axes.of(self.model.graph).by_name())
 
     @property
     def limits(self) -> tuple[SizeLimit, ...]:

@@ -46,6 +46,16 @@ class Axes:
     fixed: Sequence[FixedAxis] = ()
     limits: Sequence[SizeLimit] = ()
 
+    @classmethod
+    def of(cls, graph: ir.Graph, *, fixed: Sequence[FixedAxis] = (), limits: Sequence[SizeLimit] = ()) -> Axes:
+        """Read the names off the inputs and outputs of a graph."""
+        return cls(
+            inputs={value.name or "": _dynamic(value) for value in graph.inputs},
+            outputs={value.name or "": _dynamic(value) for value in graph.outputs},
+            fixed=fixed,
+            limits=limits,
+        )
+
     def by_name(self) -> dict[str, Mapping[int, str]]:
         """Return the dynamic axes of every input and output that has some."""
         return {name: axes for name, axes in {**self.inputs, **self.outputs}.items() if axes}
@@ -100,12 +110,7 @@ class DynamicAxes:
         fixed = self._check_inputs(model.graph, getattr(arguments, "inputs", ()), recorded, relaxed, note)
         tolerant = getattr(arguments, "tolerant", False)
         _name_outputs(model.graph, getattr(arguments, "axes_of_outputs", {}), note, tolerant=tolerant)
-        table = Axes(
-            inputs={value.name or "": _dynamic(value) for value in model.graph.inputs},
-            outputs={value.name or "": _dynamic(value) for value in model.graph.outputs},
-            fixed=fixed,
-            limits=self._limits(work, note),
-        )
+        table = Axes.of(model.graph, fixed=fixed, limits=self._limits(work, note))
         for name, axes in table.by_name().items():
             shown = {str(axis): symbol for axis, symbol in axes.items()}
             note.decided("dynamic axes", "the file leaves them free", value=name, axes=shown)

@@ -163,6 +163,23 @@ class TestRenameInterface:
             export(RESNET, cookbook["RenameInterface"](names=names))
 
 
+class TestAxesFollowTheInterface:
+    """`Exported.axes` has the names that the file has in the end."""
+
+    @staticmethod
+    def exported(step: Any) -> lading.Exported:
+        model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
+        return lading.export(model, torch.randn(2, 4), dynamic_axes={"input": {0: "rows"}}, passes=[step])
+
+    def test_new_names(self, cookbook):
+        exported = self.exported(cookbook["RenameInterface"](names={"input": "x", "output": "y"}))
+        assert {"x": {0: "rows"}, "y": {0: "rows"}} == exported.axes
+
+    def test_a_cut_graph(self, cookbook):
+        exported = self.exported(cookbook["SplitAt"](module="0", part="first"))
+        assert {"input": {0: "rows"}, exported.output_names[0]: {0: "rows"}} == exported.axes
+
+
 class TestConvertPrecision:
     def test_numbers_are_near(self, cookbook, images):
         (right,), (found,) = expected(RESNET), run(export(RESNET, cookbook["ConvertPrecision"]()), images)

@@ -299,15 +299,70 @@ def test_running_statistics_are_outputs_on_request(fresh, channels, opset):
     assert [] == same(before, everything(model))
 
 
-@pytest.mark.parametrize("strategy", ["record", "jit-trace"])
+class Called(nn.Module):
+    """An operator called directly, on statistics that the module holds."""
+
+    def __init__(self, operator):
+        super().__init__()
+        self.operator = operator
+        self.weight, self.bias = nn.Parameter(torch.rand(2)), nn.Parameter(torch.rand(2))
+        self.register_buffer("running_mean", torch.rand(2))
+        self.register_buffer("running_var", torch.rand(2) + 0.5)
+
+    def forward(self, x):
+        return self.operator(x, self.weight, self.bias, self.running_mean, self.running_var, True, 0.2, 1e-5)[0]
+
+
+def with_update(x, weight, bias, mean, variance, training, momentum, eps):
+    return torch.ops.aten._batch_norm_with_update(x, weight, bias, mean, variance, momentum, eps)
+
+
+@pytest.mark.parametrize("strategy", ["record", "export", "jit-trace"])
 @pytest.mark.parametrize(
-    "layer",
+    ("operator", "training"),
     [
-        lambda: nn.InstanceNorm2d(2, track_running_stats=True, momentum=0.2),
-        lambda: nn.InstanceNorm2d(2, track_running_stats=True, affine=True),
-        lambda: nn.BatchNorm2d(2, momentum=None),
+        (torch.native_batch_norm, "eval"),
+        (torch.native_batch_norm, "preserve"),
+        (torch.native_batch_norm, "train"),
+        (torch._native_batch_norm_legit, "eval"),
+        (with_update, "eval"),
     ],
-    ids=["instances", "instances, affine", "all batches alike"],
+    ids=["native, eval", "native, preserve", "native, train", "legit", "with update"],
+)
+def test_an_operator_that_is_told_to_train_trains_in_every_mode(operator, training, strategy):
+    model = Called(operator).eval()
+    before = everything(model)
+    settings = [f"trace.strategy={strategy}", "trace.buffer_outputs=true"]
+    axes = {"x": {0: "batch"}}
+    result = lading.export(model, X, training=training, settings=settings, opset_version=14, dynamic_axes=axes)
+    assert [] == same(before, everything(model))
+    moved = copy.deepcopy(model)
+    expected = moved(X[:3])
+    got = dict(zip(outputs(result), run(result, {"x": X[:3]}), strict=True))
+    assert ["output", "running_mean.updated", "running_var.updated"] == sorted(got)
+    assert close(expected, got["output"])
+    assert close(moved.running_mean, got["running_mean.updated"])
+    assert close(moved.running_var, got["running_var.updated"])
+
+
+INSTANCES = [
+    lambda: nn.InstanceNorm2d(2, track_running_stats=True, momentum=0.2),
+    lambda: nn.InstanceNorm2d(2, track_running_stats=True, affine=True),
+]
+
+
+def counting():
+    """A layer that reads a buffer as a number, which torch.export does not take."""
+    return nn.BatchNorm2d(2, momentum=None)
+
+
+@pytest.mark.parametrize(
+    ("layer", "strategy"),
+    [
+        *((layer, strategy) for layer in INSTANCES for strategy in ("record", "export", "jit-trace")),
+        (counting, "record"),
+        (counting, "jit-trace"),
+    ],
 )
 def test_statistics_of_every_kind(layer, strategy):
     model = layer().train()

@@ -21,6 +21,7 @@ from lading.passes.trace.exported.graph import ProgramGraph
 from lading.passes.trace.exported.guards import Guards
 from lading.passes.trace.exported.places import ProgramPlaces
 from lading.passes.trace.exported.sizes import Sizes
+from lading.passes.trace.exported.statistics import with_stated_writes
 from lading.passes.trace.exported.walk import Walk
 from lading.passes.trace.exported.writes import needs_functionalization
 from lading.passes.trace.outputs import Outputs
@@ -53,6 +54,7 @@ def export(arguments: Arguments) -> tuple[ir.Model, Capture]:
 
 
 def _functional(program: ExportedProgram) -> ExportedProgram:
+    program = with_stated_writes(program)
     buffers = frozenset(program.graph_signature.inputs_to_buffers) | frozenset(
         program.graph_signature.inputs_to_parameters
     )

@@ -12,6 +12,7 @@ import argparse
 import ast
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 import subprocess
@@ -205,6 +206,19 @@ def _write(text: str) -> None:
     README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
+def _read(file: Path | None) -> dict[tuple[str, str, str], Result]:
+    if file is None or not file.exists():
+        return {}
+    rows = (Result(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines())
+    return {(row.library, row.case, row.exporter): row for row in rows}
+
+
+def _append(file: Path | None, result: Result) -> None:
+    if file is not None:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(dataclasses.asdict(result)) + "\n")
+
+
 def _chosen(names: Sequence[str]) -> Iterator[Client]:
     known = {client.library: client for client in CLIENTS}
     for name in names or known:
@@ -217,17 +231,23 @@ def main() -> None:
     parser.add_argument("--exporter", action="append", choices=EXPORTERS, help="only this one; may be given again")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "clients", help="where the environments are")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one case under one exporter")
+    parser.add_argument(
+        "--results", type=Path, help="file for results as JSON lines; those that it has are not run again"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     arguments = parser.parse_args()
     clients = list(_chosen(arguments.libraries))
+    known = _read(arguments.results)
     results = []
     for client in clients:
-        python = environment(client, arguments.folder)
-        for case in client.cases:
-            for exporter in arguments.exporter or EXPORTERS:
+        for case, exporter in itertools.product(client.cases, arguments.exporter or EXPORTERS):
+            result = known.get((client.library, case, exporter))
+            if result is None:
+                python = environment(client, arguments.folder)
                 result = run(client, case, exporter, python, arguments.timeout)
-                results.append(result)
+                _append(arguments.results, result)
                 print(f"{client.library}, {case}, {exporter}: {result.status} {result.reason}", file=sys.stderr)
+            results.append(result)
     text = table(results, clients)
     if arguments.write:
         _write(text)

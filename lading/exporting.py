@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
-from lading.passes.files.atomic_write import check_target
+from lading.passes.files.atomic_write import check_stream, check_target
 
 from .exported import Exported
 from .overrides import FurtherArguments, overrides_of
@@ -215,6 +215,8 @@ def run_export(
     if isinstance(request.file, (str, os.PathLike)):
         # A target that cannot be written is said before the work, not after it.
         check_target(request.file)
+    elif request.file is not None:
+        check_stream(request.file)
     resolved = plan.recipe
     metadata = {"lading.recipe": resolved.name, "lading.recipe_hash": resolved.hash}
     work = Work(target=target_of(resolved), request=attrs.evolve(request, model=model, metadata=metadata))

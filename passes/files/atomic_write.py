@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -72,6 +73,30 @@ def write_special(path: Path, blocks: Iterable[bytes | memoryview]) -> int:
     return count
 
 
+def check_stream(stream: Any) -> None:
+    """Refuse what is no binary file object that can be written, as far as that shows without writing.
+
+    Raises:
+        UsageError: it has no `write`, takes text, or is open for reading.
+    """
+    if not callable(getattr(stream, "write", None)):
+        raise UsageError(
+            f"{stream!r} is neither a path nor a binary file object",
+            where="the file to write",
+            hint="f='model.onnx', f=open(path, 'wb'), f=io.BytesIO(), or None to write nothing",
+        )
+    if isinstance(stream, io.TextIOBase):
+        raise _takes_text(type(stream).__name__)
+    if isinstance(stream, io.IOBase) and (stream.closed or not stream.writable()):
+        state = "is closed" if stream.closed else "is open for reading only"
+        raise UsageError(f"the file object {state}", where="the file to write", hint="open(path, 'wb')")
+
+
+def _takes_text(why: object) -> UsageError:
+    hint = "open the file in binary mode: open(path, 'wb')"
+    return UsageError(f"the file object does not take bytes: {why}", hint=hint)
+
+
 def write_stream(stream: Any, blocks: Iterable[bytes | memoryview]) -> int:
     """Write to a binary file object of the caller's; returns the number of bytes.
 
@@ -80,8 +105,7 @@ def write_stream(stream: Any, blocks: Iterable[bytes | memoryview]) -> int:
     Raises:
         UsageError: the object is not a writable binary file.
     """
-    if not callable(getattr(stream, "write", None)):
-        raise UsageError(f"{type(stream).__name__} is not a path or a binary file object", hint="pass a path")
+    check_stream(stream)
     start = _position(stream)
     count = 0
     try:
@@ -91,8 +115,7 @@ def write_stream(stream: Any, blocks: Iterable[bytes | memoryview]) -> int:
                 try:
                     written = stream.write(rest)
                 except TypeError as error:
-                    hint = "open the file in binary mode: open(path, 'wb')"
-                    raise UsageError(f"the file object does not take bytes: {error}", hint=hint) from error
+                    raise _takes_text(error) from error
                 # Raw, unbuffered files may take less than they are given; other objects return None or everything.
                 rest = rest[written if isinstance(written, int) else len(rest) :]
             count += len(block)

@@ -120,6 +120,7 @@ class Trace:
         import attrs
         from lading.passes.signature.requested_axes import declared_conditions
         from lading.passes.trace.capture import Guard
+        from lading.passes.trace.outputs import require_outputs
         from lading.passes.trace.weight_names import name_weights
 
         work.model = model
@@ -140,6 +141,7 @@ class Trace:
             from lading.passes.trace.state_outputs import drop_state_writes
 
             drop_state_writes(model, capture)
+        require_outputs(model, capture.dropped_outputs, arguments)
         surplus = name_weights(model, capture, arguments.parameter_names, tolerant=arguments.tolerant)
         surplus += list(arguments.output_names[len(model.graph.outputs) :])
         if surplus:

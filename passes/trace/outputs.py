@@ -9,9 +9,11 @@ import onnx_ir as ir
 import torch
 from lading.passes import torch_private
 from lading.passes.signature import structure
-from lading.pipeline.errors import UsageError
+from lading.pipeline.errors import CaptureError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.recorder import Recorder
 
@@ -41,6 +43,34 @@ def result_leaves(result: Any) -> tuple[list[tuple[str, Any]], dict[str, str]]:
         elif leaf is not None:
             dropped[path] = type(leaf).__name__
     return kept, dropped
+
+
+def require_outputs(model: ir.Model, dropped: Mapping[str, str], arguments: Arguments) -> None:
+    """Refuse a graph without outputs, with the model's name and what it returned.
+
+    Args:
+        model: the graph.
+        dropped: members of the result that are neither tensors nor numbers, path to type name.
+        arguments: the call.
+
+    Raises:
+        CaptureError: there is no output.
+    """
+    if model.graph.outputs:
+        return
+    if dropped:
+        kinds = [f"{path!r} of type {kind}" if path else f"of type {kind}" for path, kind in dropped.items()]
+        returned = f"its result is {', '.join(kinds[:3])}{' and more' if len(kinds) > 3 else ''}"
+    else:
+        returned = "its result is None, or has nothing else in it"
+    # A scripted module knows the class that it was made from.
+    name = getattr(arguments.model, "original_name", None) or getattr(arguments.model, "__qualname__", None)
+    raise CaptureError(
+        f"{name or type(arguments.model).__name__} returns no tensor and no number, and a file needs an output: "
+        f"{returned}",
+        hint="let forward return what the file is to give; with trace.buffer_outputs = true, what the model writes to "
+        "its buffers is an output",
+    )
 
 
 class Outputs:

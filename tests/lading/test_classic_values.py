@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any
 
@@ -193,6 +194,41 @@ def test_a_path_in_bytes(kind, tmp_path):
 def test_an_empty_path(path):
     with pytest.raises(UsageError, match="the path of the file is empty"):
         exported(f=path)
+
+
+class Counting(nn.Module):
+    """Counts its runs."""
+
+    runs = 0
+
+    def forward(self, x):
+        self.runs += 1
+        return x + 1
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (5, "5 is neither a path nor a binary file object"),
+        (True, "True is neither a path nor a binary file object"),
+        (["model.onnx"], "neither a path nor a binary file object"),
+        (io.StringIO(), "does not take bytes"),
+        (io.BufferedReader(io.BytesIO()), "open for reading only"),
+    ],
+    ids=["int", "bool", "list", "text", "reading"],
+)
+def test_what_cannot_be_written_to_is_refused_before_the_model_runs(file, message):
+    model = Counting()
+    with pytest.raises(UsageError, match=message):
+        lading.export(model, (X,), file)
+    assert 0 == model.runs
+
+
+def test_a_closed_file_is_refused(tmp_path):
+    with open(tmp_path / "model.onnx", "wb") as file:
+        pass
+    with pytest.raises(UsageError, match="is closed"):
+        exported(f=file)
 
 
 # ---- running what came out -------------------------------------------------------------------------------------------

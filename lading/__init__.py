@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "export": "lading.exporting",
+    "reduce": "lading.reducing",
     "replay": "lading.replaying",
     "resolve": "lading.resolving",
     "find_departure": "lading.bisecting",
@@ -66,6 +67,7 @@ __all__ = [
     "lowers",
     "option",
     "origin_of",
+    "reduce",
     "replay",
     "resolve",
     "spells",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from .pipeline.project import find_project
     from .pipeline.telemetry import Spans
     from .pipeline.work import Work
+    from .reducing import reduce
     from .replaying import replay
     from .resolving import resolve
     from .takeover.active import install, taking_over, uninstall

@@ -21,6 +21,7 @@ from .commands.export import export
 from .commands.passes import passes
 from .commands.plan import plan
 from .commands.recipes import recipes
+from .commands.reduce import reduce
 from .commands.replay import replay
 from .commands.run import CONTEXT, run
 from .commands.verify import verify
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (export, plan, audit, explain, replay, verify):
+for command in (export, plan, audit, explain, replay, reduce, verify):
     app.command()(command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(passes, name="passes")

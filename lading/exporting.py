@@ -231,9 +231,15 @@ def run_export(
             sinks.append(stack.enter_context(_told_on_stderr()))
         if log is not None:
             sinks.append(stack.enter_context(JsonLines(log)))
-        writer = None if reproducer is None else FolderReproducer(reproducer)
+        writer = None if reproducer is None else FolderReproducer(reproducer, registers=_registering_files())
         events = run_plan(plan, work, sinks, model=described_model(model), reproducer=writer, level=log_level)
     return Exported(work=work, plan=plan, events=events)
+
+
+def _registering_files() -> list[str]:
+    from .passes.lower.registry import users_files
+
+    return users_files()
 
 
 def _outside_of_modes() -> contextlib.AbstractContextManager[Any]:

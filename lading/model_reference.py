@@ -107,7 +107,7 @@ def _parts(made: Any, reference: str) -> tuple[Any, tuple[Any, ...], Mapping[str
 
 def _module(place: str) -> ModuleType:
     if place.endswith(".py") or "/" in place:
-        return _module_from_file(Path(place))
+        return load_file(Path(place))
     sys.path.insert(0, "")
     try:
         return importlib.import_module(place)
@@ -123,7 +123,12 @@ def _module(place: str) -> ModuleType:
         sys.path.remove("")
 
 
-def _module_from_file(path: Path) -> ModuleType:
+def load_file(path: Path) -> ModuleType:
+    """Import a Python file under its own name, with its neighbours importable.
+
+    Raises:
+        UsageError: there is none, or it cannot be imported.
+    """
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
         hint = did_you_mean(path.name, [entry.name for entry in folder.glob("*.py")])

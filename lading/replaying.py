@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .model_reference import load_file
 from .passes import BUILTIN
 from .passes.request import Request
 from .pipeline.audit import JsonLines, Sink
-from .pipeline.errors import UsageError
+from .pipeline.errors import UsageError, VerificationFailed
 from .pipeline.plan import make_plan
 from .pipeline.registry import Registry
 from .pipeline.replay import Failure, read_failure, read_graph, rest_of_plan
@@ -53,8 +55,10 @@ def replay(
 ) -> Replayed:
     """Run the rest of a failed export again, on the graph that the failing step was given.
 
-    The recipe of the reproducer may be edited before, and so may the pass at fault. Steps that need the model itself,
-    such as verify, are left out. A failure before there was a graph needs the model: then all of the recipe is run.
+    Files that had registered lowerings are loaded first, as are those of the passes that the recipe names. The recipe
+    of the reproducer may be edited before, and so may the pass at fault. Steps that need the model itself, such as
+    verify, are left out. A failure before there was a graph needs the model: then all of the recipe is run. A piece
+    that comes with a call, as :func:`lading.reduce` writes it, is then run and compared with PyTorch.
 
     Args:
         folder: what ``lading.export(..., reproducer=...)`` left.
@@ -71,8 +75,10 @@ def replay(
     Raises:
         UsageError: the folder is no reproducer, or the failing step needs the model and none is given.
         LadingError: what a step raises, as the export did.
+        VerificationFailed: the piece differs from PyTorch.
     """
     failure = read_failure(folder)
+    _load_registering(failure)
     registry = Registry(BUILTIN)
     given = tuple(passes)
     start: str | None = None
@@ -92,7 +98,8 @@ def replay(
         plan, left_out = rest_of_plan(failure, registry, given)
         graph = read_graph(failure, _weight)
         work = Work(target=target_of(plan.recipe), request=Request(model=None), model=graph)
-        start = failure.step
+        # Where the graph is that before an earlier step, the groups in between run as they did.
+        start = failure.step if plan.nodes[0].group is not None else None
     sinks: list[Sink] = [] if on_event is None else [on_event]
     described = {"class": "reproducer", "recipe": failure.recipe().name}
     if log is None:
@@ -100,7 +107,50 @@ def replay(
     else:
         with JsonLines(log) as lines:
             events = run_plan(plan, work, [*sinks, lines], model=described, start=start)
+    if model is None:
+        _compare(folder, work, failure)
     return Replayed(failure, work.model, events, left_out)
+
+
+def _load_registering(failure: Failure) -> None:
+    """Load the files that had registered lowerings, unless this process has."""
+    from .passes.lower.registry import users_files
+
+    loaded = {Path(file).resolve() for file in users_files()}
+    for file in failure.registers:
+        place = (failure.folder / file).resolve()
+        if place not in loaded:
+            load_file(place)
+
+
+def _compare(folder: str | os.PathLike[str], work: Work, failure: Failure) -> None:
+    """Run a piece that comes with a call, as :func:`lading.reduce` writes it, and compare it with PyTorch.
+
+    Raises:
+        VerificationFailed: it differs.
+    """
+    from .pieces import read_call, what_differs
+
+    call = read_call(folder)
+    if call is None:
+        return
+    from .passes.verification.comparison import Tolerance
+    from .passes.verification.runtimes import RuntimeLacks
+
+    verify = next((step.made for step in _steps(failure) if step.declaration.name == "verify"), None)
+    tolerance = Tolerance() if verify is None else Tolerance(rtol=verify.rtol, atol=verify.atol)
+    try:
+        reason = what_differs(work.need_model(), call, tolerance)
+    except RuntimeLacks as lacks:
+        raise UsageError(f"nothing here can run the piece: {lacks}", where=os.fspath(folder)) from lacks
+    if reason is not None:
+        error = VerificationFailed(reason, where=os.fspath(folder))
+        error.step = failure.step
+        raise error
+
+
+def _steps(failure: Failure) -> list[Any]:
+    return list(resolve(failure.recipe(), Registry(BUILTIN)).steps())
 
 
 def _weight(dtype: ir.DataType, shape: tuple[int, ...], data: bytes | None, parameter: str, name: str) -> Any:

@@ -31,7 +31,10 @@ parameter, and that of the initializer."""
 
 @attrs.frozen
 class Failure:
-    """What `failure.json` of a reproducer says."""
+    """What `failure.json` of a reproducer says; `begins` is the step or group that its graph and recipe begin with.
+
+    `registers` are the files, seen from the folder, that register what the steps use.
+    """
 
     folder: Path
     step: str
@@ -39,6 +42,8 @@ class Failure:
     type: str
     error: str
     versions: dict[str, str]
+    begins: str
+    registers: tuple[str, ...] = ()
 
     @property
     def has_graph(self) -> bool:
@@ -72,7 +77,10 @@ def read_failure(folder: str | os.PathLike[str]) -> Failure:
         raise UsageError("the reproducer has a format that this lading does not read", where=str(file))
     try:
         facts = frozenset(Fact(name) for name in said["facts"])
-        return Failure(place, str(said["step"]), facts, str(said["type"]), str(said["error"]), dict(said["versions"]))
+        step = str(said["step"])
+        registers = tuple(map(str, said.get("registers", ())))
+        texts = (str(said["type"]), str(said["error"]))
+        return Failure(place, step, facts, *texts, dict(said["versions"]), str(said.get("begins", step)), registers)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the reproducer is damaged: {error}", where=str(file)) from error
 
@@ -88,7 +96,7 @@ def rest_of_plan(failure: Failure, registry: Registry, passes: Iterable[Any] = (
     recipe = failure.recipe()
     resolved = resolve(recipe, registry)
     left_out = _that_need_the_model(resolved)
-    if failure.step in left_out:
+    if failure.step in left_out and failure.step == failure.begins:
         raise UsageError(
             f"step '{failure.step}' works on the model, which a reproducer does not hold",
             where=str(failure.folder),

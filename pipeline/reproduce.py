@@ -11,7 +11,7 @@ import inspect
 import json
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +43,22 @@ class FolderReproducer:
     name, type and shape and lose their bytes: read it with `onnx.load(path, load_external_data=False)`.  Keeping the
     graph costs one serialisation without weights for each step that changes it, and nothing else is written unless a
     step fails.
+
+    `whole_bytes` is the size over which weights lose their bytes, `registers` names the files that a replay has to
+    load, because they register what the steps use, such as lowerings.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], *, whole_bytes: int = WHOLE_TENSOR_BYTES, registers: Iterable[str] = ()
+    ) -> None:
         self.folder = Path(folder)
+        self.whole_bytes = whole_bytes
+        self.registers = tuple(registers)
         self._graph: bytes | None = None
 
     def keep(self, model: ir.Model | None) -> None:
         """Take a copy of the graph, without its large weights."""
-        self._graph = None if model is None else _slim(model).SerializeToString(deterministic=True)
+        self._graph = None if model is None else _slim(model, self.whole_bytes).SerializeToString(deterministic=True)
 
     def write(self, plan: Plan, node: PlanNode, error: BaseException) -> Path:
         """Write the kept graph and the rest of the recipe.
@@ -70,6 +77,8 @@ class FolderReproducer:
         failure = {
             "format": FORMAT,
             "step": getattr(error, "step", None) or node.id,
+            "begins": node.id,
+            "registers": [Path(os.path.relpath(file, place.resolve())).as_posix() for file in self.registers],
             "recipe": plan.recipe.name,
             "facts": _facts_before(plan, node),
             "versions": versions(),
@@ -124,15 +133,15 @@ def _findable(reference: str, pass_class: type, folder: Path) -> str:
     return f"{os.path.relpath(file, folder.resolve())}:{pass_class.__qualname__}"
 
 
-def _slim(model: ir.Model) -> onnx.ModelProto:
-    """The model as a proto, its large weights without their bytes."""
+def _slim(model: ir.Model, whole_bytes: int) -> onnx.ModelProto:
+    """The model as a proto; weights of more bytes than that are without theirs."""
     import onnx
     import onnx_ir as ir
 
     proto = onnx.ModelProto(ir_version=model.ir_version, producer_name=model.producer_name or "")
     _opsets(proto.opset_import, model.graph.opset_imports)
     kept: dict[str, Any] = {LOOSE: [], WEIGHTS: {}}
-    _graph_into(proto.graph, model.graph, kept)
+    _graph_into(proto.graph, model.graph, kept, whole_bytes)
     for function in model.functions.values():
         made = proto.functions.add()
         ir.serde.serialize_function_into(made, function)
@@ -147,7 +156,7 @@ def _opsets(into: Any, opsets: dict[str, int]) -> None:
         into.add(domain=domain, version=version)
 
 
-def _graph_into(proto: onnx.GraphProto, graph: ir.Graph, kept: dict[str, Any]) -> None:
+def _graph_into(proto: onnx.GraphProto, graph: ir.Graph, kept: dict[str, Any], whole_bytes: int) -> None:
     import onnx_ir as ir
 
     proto.name = graph.name or "graph"
@@ -174,7 +183,7 @@ def _graph_into(proto: onnx.GraphProto, graph: ir.Graph, kept: dict[str, Any]) -
             ir.serde.serialize_value_into(proto.output.add(), value)
         for name, value in stored.items():
             if value.const_value is not None:
-                _tensor_into(proto.initializer.add(), name, value.const_value)
+                _tensor_into(proto.initializer.add(), name, value.const_value, whole_bytes)
                 parameter = getattr(value.const_value, "parameter", None)
                 if parameter is not None:
                     kept[WEIGHTS][name] = parameter
@@ -238,11 +247,11 @@ def _loose_constants(graph: ir.Graph) -> Iterator[ir.Value]:
                 yield value
 
 
-def _tensor_into(proto: onnx.TensorProto, name: str, tensor: Any) -> None:
+def _tensor_into(proto: onnx.TensorProto, name: str, tensor: Any, whole_bytes: int) -> None:
     import onnx
     import onnx_ir as ir
 
-    if tensor.nbytes <= WHOLE_TENSOR_BYTES:
+    if tensor.nbytes <= whole_bytes:
         ir.serde.serialize_tensor_into(proto, tensor)
     else:
         proto.data_type = int(tensor.dtype)

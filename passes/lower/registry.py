@@ -139,6 +139,19 @@ LOWERINGS = Table("lowering", "lading.passes.lower.ops")
 SPELLINGS = Table("spelling", "lading.passes.lower.spellings")
 
 
+def users_files() -> list[str]:
+    """Return the Python files outside of lading that have registered lowerings or spellings, in order of name."""
+    found = set()
+    for table in (LOWERINGS, SPELLINGS):
+        for name in table:
+            for entry in table.entries(name):
+                code = getattr(entry.function, "__code__", None)
+                own = entry.function.__module__.startswith("lading.passes.")
+                if code is not None and not own and code.co_filename.endswith(".py"):
+                    found.add(code.co_filename)
+    return sorted(found)
+
+
 def lowers(*names: str, since: int = OLDEST_OPSET) -> Callable[[F], F]:
     """Register a function as the lowering of ATen (or custom) operators from an opset on.
 

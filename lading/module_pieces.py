@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The innermost module of a model whose export fails as that of the model does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .exporting import run_export
+from .passes.request import Request
+from .pipeline.errors import LadingError
+from .pipeline.reproduce import rest_of_recipe
+
+if TYPE_CHECKING:
+    from .pipeline.plan import Plan
+
+MODULE, ARGUMENTS, RECIPE, FACTORY = "module.pt", "arguments.pt", "recipe.toml", "piece.py"
+
+
+@attrs.frozen(kw_only=True)
+class ModulePiece:
+    """A module that fails.
+
+    Attributes:
+        path: its dotted path; "" for the whole model.
+        module: the module.
+        args: what it gets in the example call.
+        kwargs: its keyword arguments.
+        size: how many modules it consists of, itself included.
+        whole: how many modules the model consists of.
+        tests: how many modules were tried.
+        minimal: whether every module inside of it was tried and does not fail.
+    """
+
+    path: str
+    module: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    size: int
+    whole: int
+    tests: int
+    minimal: bool
+
+
+def smallest_module(
+    model: Any, args: Any, kwargs: Mapping[str, Any], plan: Plan, error: LadingError, ends: float
+) -> ModulePiece:
+    """Find the innermost module that fails with the same code in the same step, by `time.monotonic() < ends`.
+
+    Args:
+        model: the model.
+        args: its example arguments, as :func:`lading.export` takes them.
+        kwargs: further keyword arguments.
+        plan: the plan of the export, without axes and names of the model's own interface.
+        error: what the export of the model fails with.
+        ends: when to stop.
+    """
+    positional, named = _call(args, kwargs)
+    modules = dict(model.named_modules()) if callable(getattr(model, "named_modules", None)) else {"": model}
+    calls = _calls(model, positional, named) if len(modules) > 1 else {}
+    path, tests, minimal = "", 0, True
+    searching = True
+    while searching:
+        searching = False
+        prefix = f"{path}." if path else ""
+        # The largest first: the children of a module before theirs.
+        inner = [name for name in modules if name.startswith(prefix) and name != path and name in calls]
+        for name in sorted(inner, key=lambda name: (name.count("."), name)):
+            if time.monotonic() >= ends:
+                minimal = False
+                break
+            tests += 1
+            if _fails(modules[name], *calls[name], plan, error):
+                path, searching = name, True
+                break
+    module = modules[path]
+    given = calls[path] if path else (positional, dict(named))
+    size = len(list(module.modules())) if callable(getattr(module, "modules", None)) else 1
+    return ModulePiece(
+        path=path,
+        module=module,
+        args=given[0],
+        kwargs=given[1],
+        size=size,
+        whole=len(modules),
+        tests=tests,
+        minimal=minimal,
+    )
+
+
+def _call(args: Any, kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The classic form of `args`, taken apart: a last dict has keyword arguments."""
+    positional = args if isinstance(args, tuple) else (args,)
+    named = dict(kwargs)
+    if positional and isinstance(positional[-1], dict):
+        named = {**positional[-1], **named}
+        positional = positional[:-1]
+    return positional, named
+
+
+def _calls(
+    model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
+    """What each module gets the first time it is called, by its path; those that are never called are left out."""
+    import torch
+
+    from .passes.model_state import preserved
+
+    found: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    handles = []
+
+    def keeper(name: str) -> Any:
+        def keep(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            found.setdefault(name, (given, dict(named)))
+
+        return keep
+
+    try:
+        with preserved(model), torch.no_grad(), torch.random.fork_rng():
+            for name, module in model.named_modules():
+                handles.append(module.register_forward_pre_hook(keeper(name), with_kwargs=True))
+            # What runs before the model itself fails is all that there is to look at.
+            with contextlib.suppress(Exception):
+                model(*args, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    found.pop("", None)
+    return found
+
+
+def _fails(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], plan: Plan, error: LadingError) -> bool:
+    try:
+        run_export(plan, Request(model=module, args=(*args, {}), kwargs=kwargs), log_level="steps")
+    except LadingError as raised:
+        return (raised.code, raised.step) == (error.code, error.step)
+    return False
+
+
+def write_module(piece: ModulePiece, folder: Path, plan: Plan, reference: str | None) -> str:
+    """Write a module with its arguments, and a factory for it; return the command that exports it.
+
+    Args:
+        piece: the module.
+        folder: where to.
+        plan: the plan that the module was exported with.
+        reference: how the command line names the model; without it the module itself is stored.
+    """
+    import torch
+
+    torch.save((piece.args, dict(piece.kwargs)), folder / ARGUMENTS)
+    (folder / RECIPE).write_text(rest_of_recipe(plan, plan.nodes[0], folder), encoding="utf-8")
+    if reference is None:
+        torch.save(piece.module, folder / MODULE)
+        made = f'torch.load(HERE / "{MODULE}", weights_only=False)'
+    else:
+        place, colon, name = reference.rpartition(":")
+        if place.endswith(".py"):
+            place = Path(os.path.relpath(place, folder)).as_posix()
+            made = f'load_model(str(HERE / "{place}") + "{colon}{name}").model'
+        else:
+            made = f'load_model("{reference}").model'
+        if piece.path:
+            made += f'.get_submodule("{piece.path}")'
+    (folder / FACTORY).write_text(_FACTORY.format(path=piece.path or "the model", made=made), encoding="utf-8")
+    where = shlex.quote(str(folder))
+    return f"lading export {where}/{FACTORY}:piece -o {where}/piece.onnx --recipe {where}/{RECIPE}"
+
+
+_FACTORY = '''"""{path}, with the arguments that it gets in the example call."""
+
+from pathlib import Path
+
+import torch
+
+from lading.model_reference import load_model
+
+HERE = Path(__file__).parent
+
+
+def piece():
+    args, kwargs = torch.load(HERE / "arguments.pt", weights_only=False)
+    return {made}, args, kwargs
+'''

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .pipeline.plan import Plan, PlanNode
 
 README = "README.md"
+_HEADING = "# The smallest piece that fails"
 
 _INTERFACE = frozenset(
     f"normalize-arguments.{option}"
@@ -147,7 +148,7 @@ def reduce(
         UsageError: the export does not fail, or the folder holds something else.
     """
     place = Path(folder)
-    if place.exists() and (not place.is_dir() or any(place.iterdir())) and not (place / README).is_file():
+    if place.exists() and not _may_be_replaced(place):
         raise UsageError("the folder holds something else", where=str(place), hint="name a new one")
     given = tuple(passes)
     loaded, settings = loaded_recipe(recipe, None), tuple(settings)
@@ -186,10 +187,20 @@ def reduce(
     else:
         reduced = _graph_piece(whole, error, place, given, ends)
     (place / README).write_text(
-        f"# The smallest piece that fails\n\n```text\n{reduced.text()}\n```\n\n```sh\n{reduced.command}\n```\n",
+        f"{_HEADING}\n\n```text\n{reduced.text()}\n```\n\n```sh\n{reduced.command}\n```\n",
         encoding="utf-8",
     )
     return reduced
+
+
+def _may_be_replaced(place: Path) -> bool:
+    """Tell whether a folder is empty, or what an earlier call has written."""
+    if not place.is_dir():
+        return False
+    if not any(place.iterdir()):
+        return True
+    readme = place / README
+    return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith(f"{_HEADING}\n")
 
 
 @attrs.define

@@ -149,11 +149,12 @@ def test_what_does_not_fail_is_refused(folder: Path) -> None:
     assert not (folder / "piece").exists()
 
 
-def test_a_folder_with_something_else_is_left_alone(folder: Path) -> None:
+@pytest.mark.parametrize("mine", ["mine.txt", "README.md"])
+def test_a_folder_with_something_else_is_left_alone(folder: Path, mine: str) -> None:
     (folder / "piece").mkdir()
-    (folder / "piece" / "mine.txt").write_text("mine")
+    (folder / "piece" / mine).write_text("mine")
     assert 2 == leaves_with("lading reduce reducing_models.py:unsupported -o piece")
-    assert ["mine.txt"] == [entry.name for entry in (folder / "piece").iterdir()]
+    assert {mine: "mine"} == {entry.name: entry.read_text() for entry in (folder / "piece").iterdir()}
 
 
 @lading.a_pass("faulty-norm", requires=(Fact.ONNX,))

@@ -21,11 +21,17 @@ _sync: Callable[[torch.Tensor], None] = find("torch", "_sync")
 _inner: Callable[[torch.Tensor], torch.Tensor] = find("torch", "_from_functional_tensor")
 _is_alias: Callable[[torch.Tensor, torch.Tensor], bool] = find("torch._C", "_is_alias_of")
 
+_no_python_dispatcher: Any = find("torch._C", "_DisablePythonDispatcher")
+
 _BENEATH = (
     torch._C.DispatchKeySet(torch._C.DispatchKey.Functionalize)
     | torch._C.DispatchKeySet(torch._C.DispatchKey.Python)
     | torch._C.DispatchKeySet(torch._C.DispatchKey.PythonTLSSnapshot)
 )
+
+
+def _in_kernel(fake: Any) -> Any:
+    return find("torch._subclasses.fake_tensor", "in_kernel_invocation_manager")(fake)
 
 
 def unwrap_functional(tensor: torch.Tensor) -> torch.Tensor:
@@ -48,6 +54,18 @@ def replace_functional(tensor: torch.Tensor, inner: torch.Tensor) -> None:
 def beneath_modes() -> Any:
     """Return a context in which operators reach neither functionalization nor a dispatch mode."""
     return torch._C._ExcludeDispatchKeyGuard(_BENEATH)
+
+
+def meta_tensor(fake: Any, size: Any, stride: Any, offset: Any, dtype: torch.dtype, base: Any = None) -> torch.Tensor:
+    """Return a tensor of the device "meta" with given sizes, in the memory of a fake tensor or in new memory.
+
+    Nothing is asked about the sizes: they come from a tensor that exists.
+    """
+    with beneath_modes(), _no_python_dispatcher():
+        if base is None:
+            return torch.empty(0, dtype=dtype, device="meta").as_strided(size, stride, offset)
+        with _in_kernel(fake):
+            return torch.as_strided(base, size, stride, offset)
 
 
 def outside_of_modes() -> Any:

@@ -20,6 +20,7 @@ from lading.passes.torch_private import (
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.bounds import certain
 from lading.passes.trace.capture import Baked
+from lading.passes.trace.fake_results import FakeResults
 from lading.passes.trace.quantized import Quantization
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
@@ -153,6 +154,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         super().__init__()
         self.fake = fake
         self.axes = axes
+        self.results = FakeResults(fake, axes)
         self.places = places
         self.nodes: list[ir.Node] = []
         self.baked: list[Baked] = []
@@ -410,11 +412,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         """
         inner = [_unwrapped(argument) for argument in args]
         device = _device(args)
-        made = []
-        with torch_private.beneath_modes():
-            for shape, dtype in results:
-                meta = torch.empty(shape, dtype=dtype, device="meta")
-                made.append(FakeTensor(self.fake, meta, device))
+        made = [self.results.empty(shape, dtype, device) for shape, dtype in results]
         self.write(overload, inner, {}, made)
         wrapped = tuple(torch_private.wrap_functional(tensor) for tensor in made)
         return wrapped[0] if len(wrapped) == 1 else wrapped
@@ -432,7 +430,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def fake_results(self, overload: Any, args: Sequence[Any]) -> list[torch.Tensor]:
         """Return what an operator returns for tensors without data, writing nothing down."""
-        result = self.fake.dispatch(overload, (), [_unwrapped(argument) for argument in args], {})
+        result = self.results.of(overload, (), [_unwrapped(argument) for argument in args], {})
         flat = result if isinstance(result, (tuple, list)) else (result,)
         return [item for item in flat if isinstance(item, torch.Tensor)]
 
@@ -466,10 +464,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def new_tensor(self, shape: Sequence[Any], dtype: torch.dtype) -> torch.Tensor:
         """Return a tensor that no operator has made, as the user's code is to see it."""
-        with torch_private.beneath_modes():
-            meta = torch.empty(list(shape), dtype=dtype, device="meta")
-            made = FakeTensor(self.fake, meta, torch.device("cpu"))
-        return torch_private.wrap_functional(made)
+        return torch_private.wrap_functional(self.results.empty(shape, dtype, torch.device("cpu")))
 
     def unknown_size(self) -> torch.SymInt:
         """Return a new size that only the run knows; the node that makes a tensor of it lets it be read."""
@@ -508,7 +503,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             return settled
         self.axes.operator = func
         try:
-            result = self.fake.dispatch(func, types, args, kwargs)
+            result = self.results.of(func, types, args, kwargs)
         except DataDependentOutputException:
             if self.shadow is None:
                 raise

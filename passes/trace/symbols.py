@@ -22,12 +22,12 @@ from lading.passes.torch_private import (
     ConstantSource,
     DimDynamic,
     GuardOnDataDependentSymNode,
-    ShapeEnv,
     ValueRanges,
     bound_sympy,
     int_oo,
     sympy_functions,
 )
+from lading.passes.torch_private.asking import AskedShapeEnv, Question
 from lading.passes.trace.capture import Guard, Specialisation, states_equality
 from lading.passes.trace.sources import asked_by_user
 from sympy.printing.str import StrPrinter
@@ -142,7 +142,7 @@ def text_of(expression: sympy.Basic) -> str:
     return text
 
 
-class Axes(ShapeEnv):  # type: ignore[misc]
+class Axes(AskedShapeEnv):
     """The symbols of one capture, and the guards on them.
 
     Attributes:
@@ -177,6 +177,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         self._asked: list[tuple[sympy.Basic, Any, str, bool, bool, tuple[sympy.Basic, ...]]] = []
         self._fixed: dict[str, tuple[int, sympy.Basic, str]] = {}
         self._supposed: list[sympy.Basic] = []
+        self._example: frozenset[Any] | None = None
         self.axioms: dict[Any, Any]
         self.divisible: set[Any]
 
@@ -195,7 +196,15 @@ class Axes(ShapeEnv):  # type: ignore[misc]
             self._symbol_of[name] = symbol
             self._name_of[symbol] = name
             self.sizes[name] = size
+            self._example = None
+            self.learned((symbol, size))
         return self.create_symintnode(symbol, hint=size)
+
+    def example(self) -> frozenset[tuple[sympy.Symbol, sympy.Integer]]:
+        """Return the sizes that axes have now, by their symbols: those of the example, or what is supposed of it."""
+        if self._example is None:
+            self._example = frozenset(self.backed_var_to_val.items())
+        return self._example
 
     def symbol(self, name: str) -> sympy.Symbol:
         """Return the symbol of an axis that `axis` has made."""
@@ -242,8 +251,38 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         forcing_spec: bool = False,
     ) -> sympy.Basic:
         """Decide a question on sizes as `ShapeEnv` does, once, and keep question, answer and the user's line."""
-        # PyTorch takes free sizes to be 2 or more; the model's own questions are answered for those of the example.
         by_user = asked_by_user(sys._getframe(1))
+        asked = self.asked
+        if asked is None:
+            return self._decided(orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec, by_user)
+        self.asked = None
+        try:
+            answer = self._decided(orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec, by_user)
+        except BaseException:
+            asked.repeatable = False
+            raise
+        finally:
+            self.asked = asked
+        asked.repeatable = asked.repeatable and not by_user
+        kwargs = (
+            ("size_oblivious", size_oblivious),
+            ("fallback_value", fallback_value),
+            ("forcing_spec", forcing_spec),
+        )
+        asked.note(Question("evaluate_expr", (orig_expr,), kwargs), answer)
+        return answer
+
+    def _decided(
+        self,
+        orig_expr: sympy.Basic,
+        hint: Any,
+        fx_node: Any,
+        size_oblivious: bool,
+        fallback_value: bool | None,
+        forcing_spec: bool,
+        by_user: bool,
+    ) -> sympy.Basic:
+        # PyTorch takes free sizes to be 2 or more; the model's own questions are answered for those of the example.
         key = (orig_expr, size_oblivious, fallback_value, forcing_spec, by_user)
         answer = self._answers.get(key, _NOTHING)
         if answer is _NOTHING and not by_user:
@@ -338,6 +377,7 @@ class Axes(ShapeEnv):  # type: ignore[misc]
         hints, axioms = dict(self.backed_var_to_val), dict(self.axioms)
         divisible, guards, answers = set(self.divisible), len(self.guards), self._answers
         self._answers = {}
+        self._forget_cached()
         self._supposed.append(fact)
         self._take_hints_for(fact)
         self.axioms.update(self.get_implications(self.simplify(fact)))
@@ -369,6 +409,8 @@ class Axes(ShapeEnv):  # type: ignore[misc]
 
     def _forget_cached(self) -> None:
         """Let PyTorch forget the answers and the forms of expressions that it has kept."""
+        self.changed()
+        self._example = None
         self._version_counter += 1
         self._replacements_version_counter += 1
 

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Symbolic numbers whose arithmetic is done once: what two expressions make together is kept.
+
+PyTorch's `SymNode` builds each result with sympy, though a capture computes the same few products and comparisons over
+and over. `Number` is a `SymNode` that looks the result up, in tables that captures share.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import sympy
+from lading.passes.torch_private.names import find
+
+SymNode: Any = find("torch.fx.experimental.sym_node", "SymNode")
+_NO_HINT = find("torch.fx.experimental.sym_node", "_NO_HINT")
+
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "int_floordiv": operator.floordiv,
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "lt": operator.lt,
+    "le": operator.le,
+    "ge": operator.ge,
+    "sym_max": max,
+    "sym_min": min,
+}
+"""Methods on two whole numbers whose result depends on nothing but the expressions, and what they do to hints."""
+
+_LIMIT = 50_000
+_RESULTS: dict[Any, tuple[sympy.Basic, type, bool]] = {}
+
+
+class Number(SymNode):  # type: ignore[misc]
+    """A `SymNode` with remembered results."""
+
+    _expr_ver: int
+    _expr_cache: Any
+
+    @classmethod
+    def like(cls, node: Any) -> Number:
+        """Return a node as one of these."""
+        if type(node) is cls:
+            return node
+        made = cls(
+            node._expr,
+            node.shape_env,
+            node.pytype,
+            _NO_HINT if node._hint is None else node._hint,
+            constant=node.constant,
+            fx_node=node.fx_node,
+            optimized_summation=node._optimized_summation,
+        )
+        return made
+
+    @property
+    def expr(self) -> sympy.Basic:
+        """The expression, with what is known to be equal put in."""
+        version = self.shape_env._replacements_version_counter
+        if version == 0:
+            return self._expr
+        if version != self._expr_ver:
+            expression = self._expr
+            self._expr_cache = expression if expression.is_number else self.shape_env.replace(expression)
+            self._expr_ver = version
+        return self._expr_cache
+
+    def wrap_int(self, num: int) -> Number:
+        """Return a number of Python's as a node."""
+        made = self.shape_env.whole_numbers
+        known = made.get(num)
+        if known is None:
+            known = made[num] = Number.like(super().wrap_int(num))
+        return known
+
+
+def _remembering(name: str, on_hints: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    plain = getattr(SymNode, f"_{name}")
+
+    def compute(self: Number, other: Any) -> Any:
+        if self.pytype is not int or other.pytype is not int:
+            return Number.like(plain(self, other))
+        left, right = self.expr, other.expr
+        key = (name, left, right, self._optimized_summation, other._optimized_summation)
+        found = _RESULTS.get(key)
+        if found is None:
+            made = plain(self, other)
+            if len(_RESULTS) >= _LIMIT:
+                _RESULTS.clear()
+            _RESULTS[key] = (made._expr, made.pytype, made._optimized_summation)
+            return Number.like(made)
+        expression, kind, summation = found
+        hint: Any = _NO_HINT
+        if self._hint is not None and other._hint is not None:
+            hint = on_hints(self._hint, other._hint)
+        return Number(expression, self.shape_env, kind, hint, optimized_summation=summation)
+
+    return compute
+
+
+for _name, _on_hints in _BINARY.items():
+    setattr(Number, _name, _remembering(_name, _on_hints))
+    setattr(Number, f"_{_name}", getattr(Number, _name))

@@ -379,9 +379,9 @@ class Axes(AskedShapeEnv):
         self._answers = {}
         self._forget_cached()
         self._supposed.append(fact)
-        self._take_hints_for(fact)
+        met = self._take_hints_for(fact)
         self.axioms.update(self.get_implications(self.simplify(fact)))
-        if len(fact.free_symbols) == 1:
+        if met and len(fact.free_symbols) == 1:
             super()._refine_ranges(fact)
         self._forget_cached()
         supposed, narrowed = dict(self.axioms), dict(self.var_to_range)
@@ -414,13 +414,19 @@ class Axes(AskedShapeEnv):
         self._version_counter += 1
         self._replacements_version_counter += 1
 
-    def _take_hints_for(self, fact: sympy.Basic) -> None:
-        """Give the axes in a condition sizes that meet it, near to the example's, if such are found."""
+    def _take_hints_for(self, fact: sympy.Basic) -> bool:
+        """Give the axes in a condition sizes that meet it, near to the example's, and return whether all have such."""
         symbols = sorted(fact.free_symbols, key=str)
         hints = [self.backed_var_to_val.get(symbol) for symbol in symbols]
         if None in hints:
-            return
+            return True
         steps = sorted(range(-_SEARCHED, _SEARCHED + 1), key=abs)
+        if len(symbols) == 1:
+            # A border that the condition itself names may be far away: `size > 512`, `4 * size >= 512`.
+            numbers = sorted({abs(int(number)) for number in fact.atoms(sympy.Integer)} - {0})
+            borders = {number // factor + near for number in numbers for factor in numbers for near in range(-2, 3)}
+            borders |= {number + near for number in numbers for near in range(-2, 3)}
+            steps += sorted((border - hints[0] for border in borders), key=lambda step: (abs(step), step))
         for size in range(min(2, len(symbols)) + 1):
             for places in itertools.combinations(range(len(symbols)), size):
                 for moves in itertools.product(steps if size < 2 else steps[:17], repeat=size):
@@ -430,7 +436,8 @@ class Axes(AskedShapeEnv):
                     met = min(sizes, default=2) >= 2 or size == 0
                     if met and fact.xreplace(dict(zip(symbols, sizes, strict=True))) == sympy.true:
                         self.backed_var_to_val.update(zip(symbols, sizes, strict=True))
-                        return
+                        return True
+        return False
 
     def _fix_beyond(self, fixed: dict[str, sympy.Basic]) -> None:
         """Note the axes that became constants on one side of a choice, but for those that the choice is about."""

@@ -15,6 +15,8 @@ from lading.passes.trace.script.strategy import script
 from lading.pipeline.errors import CaptureError
 from torch import Tensor
 
+import lading
+
 
 def captured(function: Any, *args: Any, axes: Any = None) -> tuple[ir.Model, Any]:
     made = function if isinstance(function, torch.jit.ScriptModule) else torch.jit.script(function)
@@ -176,6 +178,37 @@ def test_a_condition_on_a_free_axis_becomes_an_if_and_leaves_no_guard() -> None:
     model, capture = captured(_counter_as_axis, torch.ones(3), axes={"x": {0: "n"}})
     assert 1 == operators(model)["prim::If"]
     assert () == capture.guards
+
+
+def _far(x: Tensor) -> Tensor:
+    if x.size(0) * 4 > 4096:
+        return x * 2
+    return x + 1
+
+
+def _no_size_at_all(x: Tensor) -> Tensor:
+    if x.size(0) * x.size(0) == 1000003:
+        return x * 2
+    return x + 1
+
+
+def _refused_beyond(x: Tensor) -> Tensor:
+    if x.size(0) > 512:
+        raise ValueError(f"{x.size(0)} rows are too many")
+    assert x.size(1) < 1000, f"{x.shape} is too wide"
+    return x + 1
+
+
+@pytest.mark.parametrize(
+    ("function", "sizes"),
+    [(_far, (3, 1024, 1025)), (_no_size_at_all, (3, 7)), (_refused_beyond, (3, 512))],
+)
+def test_a_border_may_be_far_from_the_example(function: Any, sizes: tuple[int, ...]) -> None:
+    made = lading.export(torch.jit.script(function), torch.ones(3, 2), dynamic_axes={"x": {0: "n", 1: "m"}})
+    assert () == made.limits
+    for size in sizes:
+        x = torch.rand(size, 2)
+        torch.testing.assert_close(function(x), torch.from_numpy(made(x)[0]))
 
 
 def _size_one(x: Tensor) -> Tensor:

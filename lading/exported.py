@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .feeding import feeds_of
 from .pipeline.errors import UsageError
 from .pipeline.facts import Fact
 from .pipeline.plan import Plan
@@ -183,8 +184,9 @@ class Exported:
         """Run the model in onnxruntime.
 
         Args:
-            args: tensors or arrays for the inputs, in order; nested containers are flattened.
-            kwargs: tensors or arrays by input name.
+            args: tensors or arrays for the inputs, in order, or the arguments of the model, which are taken apart as
+                those of the example were; a dict by its keys.
+            kwargs: the same by the name of an input or of an argument.
 
         Returns:
             The outputs, in order.
@@ -192,27 +194,9 @@ class Exported:
         Raises:
             UsageError: onnxruntime is not installed, or the inputs do not fit.
         """
-        names, flat = self.input_names, _flat(args)
-        if len(flat) > len(names):
-            taken = f"the file takes {len(names)}: {', '.join(names)}" if names else "the file takes none"
-            raise UsageError(
-                f"{len(flat)} values were given by position, and {taken}",
-                hint="arguments that are no tensors are baked in, and are not given again",
-            )
-        feeds = dict(zip(names, flat, strict=False))
-        twice = [name for name in feeds if name in kwargs]
-        if twice:
-            raise UsageError(
-                f"the input '{twice[0]}' is given twice, by position and by name", hint="leave one of them out"
-            )
-        feeds.update(kwargs)
-        missing = [name for name in names if name not in feeds]
-        unknown = [name for name in feeds if name not in names]
-        if missing or unknown:
-            raise UsageError(
-                f"the model takes {', '.join(names) or 'no inputs'}",
-                where=f"missing: {missing}; unknown: {unknown}",
-            )
+        arguments = self.work.values.get(Fact.ARGUMENTS)
+        paths = {item.name: item.path for item in getattr(arguments, "inputs", ())}
+        feeds = feeds_of(args, kwargs, self.input_names, paths)
         session = self._runtime_session()
         arrays = {name: _array(value) for name, value in feeds.items()}
         for name in self._moved_statistics() & arrays.keys():
@@ -245,18 +229,6 @@ class Exported:
 def _described(value: ir.Value) -> dict[str, Any]:
     dims = None if value.shape is None else [dim if isinstance(dim, int) else dim.value for dim in value.shape]
     return {"name": value.name, "dtype": None if value.dtype is None else value.dtype.name.lower(), "shape": dims}
-
-
-def _flat(values: Sequence[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if isinstance(value, (list, tuple)):
-            found.extend(_flat(value))
-        elif isinstance(value, Mapping):
-            found.extend(_flat(list(value.values())))
-        elif value is not None:
-            found.append(value)
-    return found
 
 
 def _array(value: Any) -> Any:

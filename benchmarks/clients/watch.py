@@ -74,6 +74,7 @@ def _first_line(error: BaseException) -> str:
 def _compared(given: dict[str, Any], result: Any) -> dict[str, Any]:
     """Compare the file of a call with the model, on the example, on other inputs and at other sizes."""
     import onnx
+    from lading.passes.verification.comparison import IN_ANOTHER_ORDER
 
     from lading.verifying import verify_file
 
@@ -97,6 +98,9 @@ def _compared(given: dict[str, Any], result: Any) -> dict[str, Any]:
         }
         checked = verify_file(file, given["model"], given.get("args", ()), kwargs=given.get("kwargs"))
     failed = [check for check in checked.checks if check.status == "failed"]
+    if failed and all(IN_ANOTHER_ORDER in (check.reason or "") for check in failed):
+        # Eager itself orders such rows otherwise when it computes in double precision.
+        return {**found, "status": "right", "reason": f"but {IN_ANOTHER_ORDER}", "checks": len(checked.checks)}
     if failed:
         reason = f"{failed[0].name}: {failed[0].reason}"
         status = "wrong on the example" if failed[0] is checked.checks[0] else "wrong elsewhere"

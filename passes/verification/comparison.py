@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 OUTLIER = 1e6
 """Values this many times larger than the middle one (mask values such as -1e9) do not set the scale of an output."""
 
+IN_ANOTHER_ORDER = "rows stand in another order, as those of nearly one score may where a model sorts by it"
+
+ROWS_LOOKED_AT = 1000
+"""Rows of a matrix that differ up to which they are looked for in other places."""
+
 HALF_PRECISION_STEPS = 16
 """Tolerance of types coarser than float32, in units of their own precision."""
 
@@ -115,8 +120,45 @@ def compare(
     if bool((difference > tolerance.atol + found.allowed * scale).any()):
         count = int((difference > tolerance.atol + found.allowed * scale).sum())
         problem = f"{count} of {expected.numel()} values differ by more than {found.allowed:.1e} of the scale"
+        if not expected.dtype.is_complex and bool(finite.all()):
+            limit = tolerance.atol + found.allowed * float(scale.max())
+            rows = rows_in_another_order(expected.double(), got.double(), limit)
+            if rows:
+                problem += f"; {rows} {IN_ANOTHER_ORDER}"
         return wrong(problem, absolute, relative)
     return attrs.evolve(found, absolute=absolute, relative=relative)
+
+
+def rows_in_another_order(expected: torch.Tensor, got: torch.Tensor, limit: float) -> int:
+    """Return how many rows (of the last two axes) differ, if each of them stands in another place of its matrix.
+
+    A model that orders rows by a score, as detectors do, leaves to rounding which of two rows of one score comes first.
+
+    Args:
+        expected: eager's numbers, all finite.
+        got: the file's, of the same shape.
+        limit: by how much two numbers that are the same may differ.
+
+    Returns:
+        The number of rows, 0 where some row stands nowhere, or where more than `ROWS_LOOKED_AT` of a matrix differ.
+    """
+    import torch
+
+    if expected.dim() < 2:
+        return 0
+    count = 0
+    matrices = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (expected, got))
+    for left, right in zip(*matrices, strict=True):
+        differ = ((left - right).abs() > limit).any(1)
+        if not differ.any():
+            continue
+        if int(differ.sum()) > ROWS_LOOKED_AT:
+            return 0
+        distance, place = torch.cdist(left[differ], right[differ], p=math.inf).min(1)
+        if float(distance.max()) > limit or len(place.unique()) != len(place):
+            return 0
+        count += len(place)
+    return count
 
 
 def _scale(size: torch.Tensor) -> float:

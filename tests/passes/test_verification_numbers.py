@@ -61,6 +61,25 @@ def test_large_integers_are_compared_exactly() -> None:
     assert 1.0 == compare("y", torch.tensor([2**62]), torch.tensor([2**62 + 1]), Tolerance()).absolute
 
 
+ROWS = torch.arange(24.0).reshape(2, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("got", "said"),
+    [
+        (ROWS[:, [0, 2, 1, 3]], True),
+        (ROWS.flip(0), False),
+        (ROWS[:, [0, 1, 1, 3]], False),
+        (ROWS[:, [0, 2, 1, 3]] + torch.tensor([0.0, 0.0, 0.1]), False),
+    ],
+    ids=["exchanged", "in another matrix", "one twice", "changed too"],
+)
+def test_rows_that_only_stand_in_another_order_are_told(got: Tensor, said: bool) -> None:
+    problem = compare("y", ROWS, got, Tolerance()).problem
+    assert problem is not None
+    assert said == ("rows stand in another order" in problem)
+
+
 def test_complex_numbers_may_come_as_pairs() -> None:
     expected = torch.complex(torch.randn(3), torch.randn(3))
     assert compare("y", expected, torch.view_as_real(expected), Tolerance()).problem is None

@@ -389,6 +389,11 @@ class Emitter:
             raise Inexpressible(f"{what} is only known at run time, and this opset wants it as an attribute")
         return constant.reshape(()).item()
 
+    def runs(self, op_type: str, dtype: ir.DataType) -> bool:
+        """Whether the runtime that is lowered for takes a dtype as an operator's first input, without a cast."""
+        facts = self._session.facts(op_type)
+        return facts is not None and dtype in self._session.runnable(facts, facts.input_slot(0).type_name, {})
+
     # ---- the operator being lowered ----------------------------------------------------------------------------------
 
     def result(self, index: int = 0) -> Described:

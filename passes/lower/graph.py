@@ -263,6 +263,7 @@ def _cloned_leftover(session: Session, node: ir.Node) -> list[ir.Node]:
     copy.meta.update(node.meta)
     for old, new in zip(node.outputs, copy.outputs, strict=True):
         new.type, new.shape = old.type, old.shape
+        carry_mark(old, new)
         session.values[old] = new
     nodes.append(copy)
     return nodes

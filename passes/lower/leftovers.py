@@ -9,6 +9,7 @@ import attrs
 import onnx_ir as ir
 from lading.passes.control_flow import is_control_flow, is_sequence_operator
 from lading.passes.dialect import is_dialect_list
+from lading.passes.lower.complex_pairs import carry_mark
 from lading.passes.lower.decompose import NoDefinition, NotDecomposed, decomposed
 from lading.passes.lower.emitter import Emitter
 from lading.passes.lower.graph import WHY_LEFT, discard, lower_node, lowest_opset_for
@@ -117,6 +118,7 @@ def _expanded(node: ir.Node, session: Session, note: Note) -> bool:
             new.shape = old.shape
         if old.is_graph_output():
             new.name = old.name
+        carry_mark(old, new)
         session.values[old] = new
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     remove_with_lists(node)

@@ -81,6 +81,10 @@ def _axes() -> None:
     _add("Concat", _floats(2, 3), _floats(2, 2), axis=-1)
     _add("Flatten", _floats(2, 3, 4), axis=-2)
     _add("Compress", _floats(3, 4), fed([1, 0, 1], bool), axis=-2)
+    _add("Compress", _floats(3, 4), fed([1, 0, 1, 1, 0], bool))
+    _add("NonZero", fed([[1, 0, 2], [0, 3, 0]]))
+    _add("NonZero", fed([[0, 1, 1], [0, 0, 1]], bool))
+    _add("NonZero", fed([0, 0, 0], np.int64))
 
 
 def _reductions() -> None:
@@ -271,6 +275,8 @@ def _arithmetic() -> None:
     _add("Erf", fed(np.linspace(-7, 7, 200)))
     _add("Erf", fed(np.linspace(-7, 7, 20), np.float64))
     spread = np.concatenate([np.linspace(-3, 3, 50), 10 ** np.linspace(-8, 8, 50), [88.9, -89]])
+    _add("Tan", fed(np.linspace(-1.5, 1.5, 9)))
+    _add("Tan", fed(np.linspace(-1.5, 1.5, 9), np.float64))
     for kind in ("Sinh", "Cosh", "Asinh", "Acosh", "Atanh"):
         _add(kind, _SPECIAL)
         _add(kind, fed(spread), rtol=3e-5)

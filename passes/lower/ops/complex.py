@@ -176,6 +176,13 @@ def to_copy(op: Emitter, x: ir.Value, *, dtype: Any = None, copy: bool = False) 
     return op.cast(x if rank == op.rank(x) else part(op, x, 0), wanted.dtype)
 
 
+@lowers("complex/aten::copy")
+def copy(op: Emitter, x: ir.Value, source: ir.Value, *, non_blocking: bool = False) -> ir.Value:
+    """Overwrite ``x`` with ``source``: its numbers, at the dtype and shape of ``x``."""
+    del non_blocking
+    return op.Expand(as_pairs(op, source, _dtype(x)), op.i64(op.sizes(x)))
+
+
 # ---- arithmetic ------------------------------------------------------------------------------------------------------
 
 
@@ -260,11 +267,8 @@ def log(op: Emitter, x: ir.Value) -> ir.Value:
     return paired(op, op.Log(absolute(op, x)), angle(op, x))
 
 
-@lowers("complex/aten::pow.Tensor_Scalar")
-def power(op: Emitter, x: ir.Value, *, exponent: Any) -> ir.Value:
-    """Raise to a whole number by squaring."""
-    if not isinstance(exponent, int) or exponent < 1:
-        raise op.cannot("complex numbers are raised to positive whole numbers only")
+def whole_power(op: Emitter, x: ir.Value, exponent: int) -> ir.Value:
+    """Raise to a whole number above zero by squaring."""
     result: ir.Value | None = None
     while exponent:
         if exponent % 2:
@@ -401,6 +405,7 @@ _MOVING: dict[str, dict[str, Rewrite]] = {
     "slice_scatter": {"dim": _axis},
     "select_scatter": {"dim": _axis},
     "cumsum": {"dim": _axis},
+    "index_put": {},
 }
 
 

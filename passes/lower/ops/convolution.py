@@ -9,7 +9,12 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .patches import convolved, convolved_transposed
 from .spatial import per_axis, stated, static_dims, with_batch, without_batch
+
+
+def _lacks_doubles(op: Emitter, op_type: str, x: ir.Value) -> bool:
+    return x.dtype == ir.DataType.DOUBLE and not op.runs(op_type, ir.DataType.DOUBLE)
 
 
 def _convolve(
@@ -36,16 +41,21 @@ def _convolve(
         pads = [total // 2 for total in totals] + [total - total // 2 for total in totals]
     else:
         pads = per_axis(op, padding, spatial, "the padding") * 2
+    strides = per_axis(op, stride, spatial, "the stride")
+    count = op.static_number(groups, "the number of groups")
     x, added = with_batch(op, x, spatial)
+    if _lacks_doubles(op, "Conv", x) and kernel is not None:
+        y = convolved(op, x, weight, bias, kernel, strides, pads, dilations, count)
+        return without_batch(op, y, added)
     y = op.Conv(
         x,
         weight,
         bias,
         kernel_shape=kernel,
-        strides=stated(per_axis(op, stride, spatial, "the stride"), 1),
+        strides=stated(strides, 1),
         pads=stated(pads, 0),
         dilations=stated(dilations, 1),
-        group=None if groups == 1 else op.static_number(groups, "the number of groups"),
+        group=None if count == 1 else count,
     )
     return without_batch(op, y, added)
 
@@ -65,6 +75,13 @@ def _convolve_transposed(
     strides = per_axis(op, stride, spatial, "the stride")
     pads = per_axis(op, padding, spatial, "the padding")
     extra = per_axis(op, output_padding, spatial, "the output padding")
+    dilations = per_axis(op, dilation, spatial, "the dilation")
+    kernel = static_dims(op, weight, 2)
+    count = op.static_number(groups, "the number of groups")
+    if _lacks_doubles(op, "ConvTranspose", x) and kernel is not None:
+        x, added = with_batch(op, x, spatial)
+        y = convolved_transposed(op, x, weight, bias, kernel, strides, [*pads, *pads], dilations, extra, count)
+        return without_batch(op, y, added)
     after, missing = list(pads), [0] * spatial
     if any(more >= step for more, step in zip(extra, strides, strict=True)):
         # PyTorch allows an output padding up to the dilation; onnxruntime only up to the stride.  It takes away from
@@ -77,12 +94,12 @@ def _convolve_transposed(
         x,
         weight,
         None if any(missing) else bias,
-        kernel_shape=static_dims(op, weight, 2),
+        kernel_shape=kernel,
         strides=stated(strides, 1),
         pads=stated([*pads, *after], 0),
-        dilations=stated(per_axis(op, dilation, spatial, "the dilation"), 1),
+        dilations=stated(dilations, 1),
         output_padding=stated(extra, 0),
-        group=None if groups == 1 else op.static_number(groups, "the number of groups"),
+        group=None if count == 1 else count,
     )
     if any(missing):
         y = op.Pad(y, op.i64([0] * (spatial + 4) + missing), op.const(0, y.dtype))

@@ -23,7 +23,16 @@ _PADDINGS = ("zeros", "border", "reflection")
 def grid_sampler_2d(
     op: Emitter, x: ir.Value, grid: ir.Value, *, interpolation_mode: int, padding_mode: int, align_corners: bool
 ) -> ir.Value:
-    """Lower the sampling of images to GridSample."""
+    """Lower the sampling of images to GridSample, or by parts in 64 bits where the runtime has it in 32 only."""
+    if x.dtype == ir.DataType.DOUBLE and not op.runs("GridSample", x.dtype):
+        return grid_sampler_by_parts(
+            op,
+            x,
+            grid,
+            interpolation_mode=interpolation_mode,
+            padding_mode=padding_mode,
+            align_corners=align_corners,
+        )
     return op.GridSample(
         x,
         grid,

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .patches import window_maxima, window_sums
 from .spatial import per_axis, product, stated, static_dims, wanted, with_batch, without_batch
 
 _INT64 = ir.DataType.INT64
@@ -121,22 +122,43 @@ def _max_pool_with_indices(op: Emitter, x: ir.Value, axes: int, **arguments: Any
     return without_batch(op, y, added), without_batch(op, positions, added)
 
 
-@lowers("aten::max_pool1d_with_indices")
-def max_pool1d_with_indices(op: Emitter, x: ir.Value, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
-    """Lower one-dimensional maxima and their positions."""
-    return _max_pool_with_indices(op, x, 1, **arguments)
+def _max_pool_by_parts(op: Emitter, x: ir.Value, axes: int, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
+    """Find maxima and their positions among gathered patches."""
+    if not wanted(op, 1):
+        return _max_pool(op, x, axes, **arguments), None
+    windows = _windows(op, x, axes, **arguments)
+    if windows.ceil_mode:
+        raise op.cannot("the positions of maxima in windows whose number is rounded up at run time need opset 10")
+    x, added = with_batch(op, x, axes)
+    pads = [*windows.before, *windows.after]
+    found = window_maxima(op, x, windows.kernel, windows.stride, pads, windows.dilation)
+    y, positions = (without_batch(op, value, added) for value in found)
+    return y, positions
 
 
-@lowers("aten::max_pool2d_with_indices")
-def max_pool2d_with_indices(op: Emitter, x: ir.Value, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
-    """Lower two-dimensional maxima and their positions."""
-    return _max_pool_with_indices(op, x, 2, **arguments)
+def _max_pool_of_dense_windows(
+    op: Emitter, x: ir.Value, axes: int, **arguments: Any
+) -> tuple[ir.Value, ir.Value | None]:
+    """MaxPool 8 tells positions, and knows neither dilations nor rounding up."""
+    windows = _windows(op, x, axes, **arguments)
+    dense = not windows.ceil_mode and windows.dilation == [1] * axes
+    return (_max_pool_with_indices if dense else _max_pool_by_parts)(op, x, axes, **arguments)
 
 
-@lowers("aten::max_pool3d_with_indices")
-def max_pool3d_with_indices(op: Emitter, x: ir.Value, **arguments: Any) -> tuple[ir.Value, ir.Value | None]:
-    """Lower three-dimensional maxima and their positions."""
-    return _max_pool_with_indices(op, x, 3, **arguments)
+def _register_positions(axes: int) -> None:
+    ways = {7: _max_pool_by_parts, 8: _max_pool_of_dense_windows, 10: _max_pool_with_indices}
+    for since, way in ways.items():
+
+        @lowers(f"aten::max_pool{axes}d_with_indices", since=since)
+        def with_indices(
+            op: Emitter, x: ir.Value, *, way: Any = way, **arguments: Any
+        ) -> tuple[ir.Value, ir.Value | None]:
+            found: tuple[ir.Value, ir.Value | None] = way(op, x, axes, **arguments)
+            return found
+
+
+for _axes in (1, 2, 3):
+    _register_positions(_axes)
 
 
 def _max_unpool(op: Emitter, x: ir.Value, positions: ir.Value, axes: int, output_size: Any) -> ir.Value:
@@ -180,8 +202,9 @@ def _avg_pool(
 ) -> ir.Value:
     windows = _windows(op, x, axes, kernel_size, stride, padding, 1, ceil_mode)
     x, added = with_batch(op, x, axes)
-    if x.dtype is not None and x.dtype.is_integer():
-        y = _integer_averages(op, x, windows, count_include_pad, divisor_override)
+    of_doubles = x.dtype == ir.DataType.DOUBLE and not op.runs("AveragePool", x.dtype) and not windows.ceil_mode
+    if of_doubles or (x.dtype is not None and x.dtype.is_integer()):
+        y = _averages_by_sums(op, x, windows, count_include_pad, divisor_override)
         return without_batch(op, y, added)
     include = any(windows.before) and (count_include_pad or divisor_override is not None)
     if divisor_override is not None and windows.overhang:
@@ -201,10 +224,13 @@ def _avg_pool(
     return without_batch(op, y, added)
 
 
-def _integer_averages(
+def _averages_by_sums(
     op: Emitter, x: ir.Value, windows: Windows, count_include_pad: bool, divisor: int | None
 ) -> ir.Value:
-    """Sum windows of integers, and divide by the number of their elements towards zero, as PyTorch does."""
+    """Sum windows, and divide by the number of their elements: integers towards zero, as PyTorch does.
+
+    AveragePool takes 32-bit floats alone: sums of integers are its means times their number, doubles are gathered.
+    """
     if windows.ceil_mode:
         raise op.cannot("ceil_mode of integers may drop a window that is only known at run time")
     axes = len(windows.kernel)
@@ -215,15 +241,18 @@ def _integer_averages(
         for before, after, number in ((windows.before, windows.before, padding), ([0] * axes, beyond, 0)):
             if any(after):
                 values = op.Pad(values, op.i64([0, 0, *before, 0, 0, *after]), op.const_like(number, values))
+        if values.dtype == ir.DataType.DOUBLE:
+            return window_sums(op, values, windows.kernel, windows.stride, [0] * (2 * axes))
         mean = op.AveragePool(values, kernel_shape=windows.kernel, strides=stated(windows.stride, 1))
         return op.cast(op.Round(op.Mul(mean, float(math.prod(windows.kernel)))), x.dtype or _INT64)
 
-    total = sums(op.cast(x, ir.DataType.FLOAT), 0)
+    wide = x.dtype if x.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
+    total = sums(op.cast(x, wide), 0)
     if divisor is None and (count_include_pad or not any(windows.before)) and not any(beyond):
         divisor = math.prod(windows.kernel)
     if divisor is not None:
         return op.Div(total, divisor)
-    ones = op.Expand(op.const(1, ir.DataType.FLOAT), op.Shape(x))
+    ones = op.Expand(op.const(1, wide), op.Shape(x))
     return op.Div(total, sums(ones, int(count_include_pad)))
 
 

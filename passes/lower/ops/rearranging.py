@@ -5,21 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .patches import patch_places
 from .spatial import product, with_batch, without_batch
-
-
-def _patch_places(op: Emitter, size: int | ir.Value, kernel: int, dilation: int, stride: int) -> ir.Value:
-    """Return which positions of an axis each patch takes: kernel x patches."""
-    taps = np.arange(kernel, dtype=np.int64)[:, None] * dilation
-    if isinstance(size, int):
-        return op.i64(taps + np.arange(0, size - dilation * (kernel - 1), stride, dtype=np.int64)[None, :])
-    limit = op.Sub(op.vector(size), [dilation * (kernel - 1)])
-    return op.Add(op.i64(taps), op.Range(op.i64(0), op.scalar(limit), op.i64(stride)))
 
 
 @lowers("aten::im2col")
@@ -28,8 +19,8 @@ def im2col(op: Emitter, x: ir.Value, *, kernel_size: Any, dilation: Any, padding
     x, added = with_batch(op, x, 2)
     if any(padding):
         x = op.Pad(x, op.i64([0, 0, *padding, 0, 0, *padding]), op.const(0, x.dtype))
-    rows = _patch_places(op, op.size(x, 2), kernel_size[0], dilation[0], stride[0])
-    columns = _patch_places(op, op.size(x, 3), kernel_size[1], dilation[1], stride[1])
+    rows = patch_places(op, op.size(x, 2), kernel_size[0], dilation[0], stride[0])
+    columns = patch_places(op, op.size(x, 3), kernel_size[1], dilation[1], stride[1])
     channels, places = op.size(x, 1), [op.dim(rows, 1), op.dim(columns, 1)]
     count = -1 if None in places else product(op, [place for place in places if place is not None])
     cut = op.Gather(op.Gather(x, rows, axis=2), columns, axis=4)

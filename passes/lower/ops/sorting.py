@@ -318,7 +318,7 @@ def _unique_by_sorting(op: Emitter, x: ir.Value) -> tuple[ir.Value, ir.Value, ir
     return found, reshape_to(op, inverse, sizes_of(op, x), x.shape), counts
 
 
-@lowers("aten::_unique2", since=9)
+@lowers("aten::_unique2")
 def unique_by_sorting(
     op: Emitter,
     x: ir.Value,
@@ -334,7 +334,7 @@ def unique_by_sorting(
     return found, inverse if return_inverse else nothing, counts if return_counts else nothing
 
 
-@lowers("aten::_unique", since=9)
+@lowers("aten::_unique")
 def unique_with_inverse_by_sorting(
     op: Emitter, x: ir.Value, *, sorted: bool = True, return_inverse: bool = False
 ) -> Pair:
@@ -368,7 +368,7 @@ def _runs(op: Emitter, x: ir.Value, changed: ir.Value, axis: int) -> tuple[ir.Va
     return op.Compress(x, starts, axis=axis), number, op.Sub(ends, places)
 
 
-@lowers("aten::unique_consecutive", since=9)
+@lowers("aten::unique_consecutive")
 def unique_consecutive(
     op: Emitter,
     x: ir.Value,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from ..registry import spells
-from .forms import alike, as_is
+from .forms import alike, as_is, but_in_doubles
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Operand
 
-as_is("Gelu", since=20)
 as_is("Mish", since=18)
 as_is("HardSwish", since=14)
 as_is("Celu", since=12)
@@ -34,6 +33,9 @@ def gelu(op: Emitter, X: Operand, *, approximate: str = "none") -> ir.Value:
         # onnxruntime fuses this form, with a division, to its own Gelu.
         factor = op.Add(op.Erf(op.Div(x, math.sqrt(2))), 1.0)
     return op.Mul(op.Mul(x, 0.5), factor)
+
+
+but_in_doubles("Gelu", gelu, since=20)
 
 
 @spells("Mish")

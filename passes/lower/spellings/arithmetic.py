@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from ..registry import spells
 from ..shapes import constant_of
-from .forms import alike, as_is, dtype_of, is_float
+from .forms import alike, as_is, but_in_doubles, dtype_of, is_float
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Operand
@@ -103,8 +103,6 @@ def sign_by_comparing(op: Emitter, input: Operand) -> ir.Value:
     return op.Where(op.IsNaN(x), x, sign) if is_float(x) else sign
 
 
-as_is("Erf", since=9)
-
 # W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969), 631-637: erf up to
 # 0.46875, erfc up to 4; relative error below 1e-16.  Highest power first.
 _NEAR = (
@@ -151,6 +149,9 @@ def erf_by_rational_functions(op: Emitter, input: Operand) -> ir.Value:
     # With a NaN, "not beyond" holds, and the near branch hands it on.
     beyond = op.Greater(size, op.const_like(0.46875, x))
     return op.Mul(op.Sign(x), op.Where(beyond, far, near))
+
+
+but_in_doubles("Erf", erf_by_rational_functions, since=9)
 
 
 as_is("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", since=18)

@@ -65,11 +65,20 @@ def flatten_from_the_front(op: Emitter, input: Operand, *, axis: int = 1) -> ir.
     return op.raw("Flatten", x, axis=non_negative(op, x, axis))
 
 
-@spells("Compress")
+@spells("Compress", since=9)
 def compress_from_the_front(op: Emitter, input: Operand, condition: Operand, *, axis: int | None = None) -> ir.Value:
     """Compress 9: the axis is not negative."""
     (x,) = alike(op, input)
     return op.raw("Compress", x, condition, axis=None if axis is None else non_negative(op, x, axis))
+
+
+@spells("Compress")
+def compress_by_gathering(op: Emitter, input: Operand, condition: Operand, *, axis: int | None = None) -> ir.Value:
+    """Before Compress: gather from the places where the condition holds."""
+    x, kept = alike(op, input)[0], alike(op, condition)[0]
+    if axis is None:
+        x, axis = op.Reshape(x, [-1]), 0
+    return op.Gather(x, op.Squeeze(op.NonZero(kept), [0]), axis=non_negative(op, x, axis))
 
 
 def moved_to_the_end(op: Emitter, x: ir.Value, axis: int) -> tuple[ir.Value, list[int] | None]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,20 @@ def as_is(*op_types: str, since: int) -> None:
 
     for op_type in op_types:
         register(op_type)
+
+
+def but_in_doubles(op_type: str, parts: Callable[..., ir.Value], since: int) -> None:
+    """Register that an operator has its newest form from an opset on, but for 64-bit floats that the runtime lacks.
+
+    A cast to the kernel's 32 bits would cost digits; those go by the parts that older opsets have for it.
+    """
+
+    @spells(op_type, since=since)
+    def newest(op: Emitter, X: Operand, **attributes: Any) -> ir.Value:
+        (x,) = alike(op, X)
+        if dtype_of(x) == ir.DataType.DOUBLE and not op.runs(op_type, ir.DataType.DOUBLE):
+            return parts(op, x, **attributes)
+        return op.raw(op_type, x, **attributes)
 
 
 def without(*op_types: str, since: int = 7, **defaults: Any) -> None:

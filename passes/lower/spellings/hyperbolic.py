@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hyperbolic functions before opset 9, in forms that keep their digits near zero and far from it."""
+"""Hyperbolic functions before opset 9, in forms that keep their digits near zero and far from it; the tangent."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from ..registry import spells
-from .forms import alike, as_is
+from .forms import alike, but_in_doubles, dtype_of
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Operand
-
-as_is("Sinh", "Cosh", "Asinh", "Acosh", "Atanh", since=9)
 
 # Beyond this the square is all that counts under the root of acosh and asinh; its square is finite in 16 bits too.
 _LARGE = 200.0
@@ -91,3 +89,16 @@ def atanh(op: Emitter, input: Operand) -> ir.Value:
     inside = op.Where(end, op.const_like(0, x), size)
     near = op.Mul(_log_of_one_plus(op, op.Div(op.Mul(inside, 2.0), op.Sub(1.0, inside))), 0.5)
     return op.Mul(op.Sign(x), op.Where(end, op.const_like(math.inf, x), near))
+
+
+for _op_type, _parts in {"Sinh": sinh, "Cosh": cosh, "Asinh": asinh, "Acosh": acosh, "Atanh": atanh}.items():
+    but_in_doubles(_op_type, _parts, since=9)
+
+
+@spells("Tan")
+def tan(op: Emitter, input: Operand) -> ir.Value:
+    """Tan 7; the quotient of sine and cosine in 64 bits, where the runtime has it in 32 only."""
+    (x,) = alike(op, input)
+    if dtype_of(x) == ir.DataType.DOUBLE and not op.runs("Tan", ir.DataType.DOUBLE):
+        return op.Div(op.Sin(x), op.Cos(x))
+    return op.raw("Tan", x)

@@ -101,6 +101,36 @@ def one_hot_by_comparing(op: Emitter, indices: Operand, depth: Operand, values: 
     return op.Where(hit, op.Gather(numbers, [1]), op.Gather(numbers, [0]))
 
 
+as_is("NonZero", since=9)
+
+
+@spells("NonZero")
+def non_zero_by_loop(op: Emitter, X: Operand) -> ir.Value:
+    """Before NonZero: a loop of as many rounds as there are such elements takes the first that is left."""
+    (x,) = alike(op, X)
+    sizes = [op.size(x, axis) for axis in range(op.rank(x))]
+    mask = op.Reshape(op.cast(x, ir.DataType.BOOL), [-1])
+    place = op.Range(0, op.scalar(op.size(mask, 0)), 1)
+    rounds = op.ReduceSum(op.cast(mask, ir.DataType.INT64), [0], keepdims=0)
+    left = op.cast(mask, ir.DataType.FLOAT)
+    body = op.body(
+        ("i", ir.DataType.INT64, []), ("go", ir.DataType.BOOL, []), ("left", ir.DataType.FLOAT, list(left.shape or []))
+    )
+    _, go, still = body.inputs
+    first = body.ArgMax(still, axis=0, keepdims=1)
+    others = body.Mul(still, body.cast(body.Not(body.Equal(place, first)), ir.DataType.FLOAT))
+    graph = body.graph([go, others, first])
+    _, found = op.Loop(rounds, op.const(True, ir.DataType.BOOL), left, body=graph, outputs=2)
+    found.type, found.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([None, 1])
+    flat = op.Reshape(found, [-1])
+    rows: list[ir.Value] = []
+    for size in reversed(sizes):
+        extent = op.i64(size) if isinstance(size, int) else op.scalar(size)
+        rows.insert(0, op.Unsqueeze(op.Mod(flat, extent), [0]))
+        flat = op.Div(flat, extent)
+    return rows[0] if len(rows) == 1 else op.Concat(*rows, axis=0)
+
+
 as_is("Trilu", since=14)
 
 

@@ -53,6 +53,10 @@ def _norm(x: torch.Tensor, ord: Any = 2, dtype: Any = None) -> torch.Tensor:
     return torch.linalg.vector_norm(x, ord, dtype=dtype)
 
 
+def _power_sum(x: torch.Tensor, ord: Any = 2, dtype: Any = None) -> torch.Tensor:
+    return torch.pow(_norm(x, ord, dtype), ord)
+
+
 _EACH: dict[str, Callable[..., torch.Tensor]] = {
     "addcdiv": _scaled(torch.addcdiv),
     "addcmul": _scaled(torch.addcmul),
@@ -60,7 +64,7 @@ _EACH: dict[str, Callable[..., torch.Tensor]] = {
     "maximum": _bounded(torch.clamp_min, torch.maximum),
     "minimum": _bounded(torch.clamp_max, torch.minimum),
     "norm": _norm,
-    "powsum": lambda x, ord=2, dtype=None: _norm(x, ord, dtype) ** ord,
+    "powsum": _power_sum,
     "zero": torch.zeros_like,
 }
 """The operators whose name or arguments differ from those of the function on one tensor."""

@@ -22,7 +22,7 @@ from ..dialect import Bound, OperatorSchema, bind, find_overload, is_dialect_lis
 from .complex_pairs import PREFIX, carry_mark, pair_up, touches_complex
 from .control_flow import lower_control_flow, lower_sequence_operator
 from .emitter import Described, Emitter
-from .inexpressible import LEFT_BY_RECIPE, Inexpressible
+from .inexpressible import LEFT_BY_RECIPE, NEVER, Inexpressible
 from .registry import Entry, find_lowering
 from .schemas import newest_opset
 from .session import Session
@@ -183,7 +183,9 @@ def lower_node(
     else:
         symbolic = None
     if entry is None:
-        raise Inexpressible(f"it has no lowering at opset {session.opset}")
+        raise Inexpressible(
+            NEVER.get(schema.qualified_name.split(".")[0], f"it has no lowering at opset {session.opset}")
+        )
     nodes: list[ir.Node] = []
     op = Emitter(session, nodes, _described(node), origin_of(node), _lower_call)
     try:

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+IN_NO_ORDER = "eigenvalues of matrices that are not symmetric come in the order in which LAPACK happens to find them"
+
+NEVER = dict.fromkeys(("aten::linalg_eig", "aten::linalg_eigvals", "aten::_linalg_eigvals"), IN_NO_ORDER)
+"""Operators that ONNX cannot say at any opset, and why."""
+
 LEFT_BY_RECIPE = "the recipe leaves it in place"
 
 

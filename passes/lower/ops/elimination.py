@@ -201,7 +201,7 @@ def logdet(op: Emitter, x: ir.Value) -> ir.Value:
     return op.Add(op.Log(found.sign), found.log)
 
 
-def _batched_alike(op: Emitter, matrix: ir.Value, right: ir.Value) -> tuple[ir.Value, ir.Value]:
+def batched_alike(op: Emitter, matrix: ir.Value, right: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Broadcast the batch axes of two stacks of matrices against each other."""
     first, second = op.rank(matrix), op.rank(right)
     if first == second == 2:
@@ -228,7 +228,7 @@ def solved(op: Emitter, matrix: ir.Value, right: ir.Value, left: bool = True) ->
     )
     if is_vector:
         right = op.Unsqueeze(right, [op.rank(right)])
-    matrix, right = _batched_alike(op, matrix, right)
+    matrix, right = batched_alike(op, matrix, right)
     solution = eliminated(op, matrix, right).solution
     return op.Squeeze(solution, [op.rank(solution) - 1]) if is_vector else solution
 
@@ -283,7 +283,7 @@ def solved_matrices(op: Emitter, matrix: ir.Value, right: ir.Value, left: bool =
     """Solve like :func:`solved`, with a right side that holds matrices whatever its number of axes."""
     if not left:
         return turned(op, solved_matrices(op, turned(op, matrix), turned(op, right)))
-    return eliminated(op, *_batched_alike(op, matrix, right)).solution
+    return eliminated(op, *batched_alike(op, matrix, right)).solution
 
 
 @lowers("aten::triangular_solve")
@@ -299,7 +299,7 @@ def triangular_solve(
     """Solve systems whose matrix is a triangle; the matrix comes back as it is, its batch axes broadcast."""
     kept = triangle(op, matrix, upper, unitriangular)
     solution = solved_matrices(op, turned(op, kept) if transpose else kept, right)
-    return solution, _batched_alike(op, matrix, right)[0]
+    return solution, batched_alike(op, matrix, right)[0]
 
 
 def cholesky_factor(op: Emitter, x: ir.Value) -> ir.Value:

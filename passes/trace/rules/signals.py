@@ -92,8 +92,8 @@ def _window_rule(function: Any, shape: Callable[..., torch.Tensor]) -> None:
         place = cast(Any, torch.arange)(0, window_length, dtype=kind, **other)
         # A window of one place is 1, whatever its shape.
         end = window_length if periodic else torch.sym_max(window_length - 1, 1)
-        made = shape(place, torch.scalar_tensor(end, dtype=kind), *parameters, **named)
-        return torch.where(torch.scalar_tensor(window_length) == 1, 1.0, made)
+        made = shape(place, cast(Any, torch.scalar_tensor)(end, dtype=kind), *parameters, **named)
+        return torch.where(cast(Any, torch.scalar_tensor)(window_length) == 1, 1.0, made)
 
     rule(function)(window)
 

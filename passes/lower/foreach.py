@@ -44,13 +44,15 @@ def _bounded(by_number: Callable[..., torch.Tensor], by_tensor: Callable[..., to
 
 def _scaled(function: Callable[..., torch.Tensor]) -> Any:
     def scaled(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, value: Any = 1) -> torch.Tensor:
-        return function(x, a, b, value=value)
+        made: torch.Tensor = function(x, a, b, value=value)
+        return made
 
     return scaled
 
 
 def _norm(x: torch.Tensor, ord: Any = 2, dtype: Any = None) -> torch.Tensor:
-    return torch.linalg.vector_norm(x, ord, dtype=dtype)
+    made: torch.Tensor = torch.linalg.vector_norm(x, ord, dtype=dtype)
+    return made
 
 
 def _power_sum(x: torch.Tensor, ord: Any = 2, dtype: Any = None) -> torch.Tensor:

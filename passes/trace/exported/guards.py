@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ast
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -45,11 +47,61 @@ class Guards:
         for condition, line in zip(self._conditions, self._lines, strict=True):
             found = {text: self._sizes[text] for text in _SIZE.findall(condition) if text in self._sizes}
             if found and not any(sizes.is_fixed(expression) for expression in found.values()):
-                sizes.rely_on_text(_named(condition, found, sizes), line)
+                sizes.rely_on_text(
+                    _named(condition, found, sizes), line, expression=_comparison(condition, found, sizes)
+                )
 
 
 def _named(condition: str, found: Mapping[str, sympy.Basic], sizes: Sizes) -> str:
     return _SIZE.sub(lambda text: _shown(text[0], found, sizes), condition)
+
+
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Mod: torch_private.sympy_functions.Mod,
+    ast.FloorDiv: torch_private.sympy_functions.FloorDiv,
+}
+_RELATIONS: Mapping[type[ast.cmpop], Callable[..., Any]] = {
+    ast.Eq: sympy.Eq,
+    ast.NotEq: sympy.Ne,
+    ast.Lt: sympy.Lt,
+    ast.LtE: sympy.Le,
+    ast.Gt: sympy.Gt,
+    ast.GtE: sympy.Ge,
+}
+
+
+def _comparison(condition: str, found: Mapping[str, sympy.Basic], sizes: Sizes) -> sympy.Basic | None:
+    """Return a condition over symbols that are called as the axes; None for one that is no plain comparison of sizes.
+
+    As an expression, a condition is simplified (`-1 + (n + 1) != 1` is about `n`) and said in words.
+    """
+    names = {text: f"size_{index}" for index, text in enumerate(found)}
+    values = {name: sizes.over_names(found[text]) for text, name in names.items()}
+
+    def value(node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=int() as number):
+                return sympy.Integer(number)
+            case ast.Name(id=name):
+                return values[name]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -value(operand)
+            case ast.BinOp(left=left, op=op, right=right):
+                return _ARITHMETIC[type(op)](value(left), value(right))
+        raise KeyError(type(node))
+
+    try:
+        match ast.parse(_SIZE.sub(lambda text: names[text[0]], condition), mode="eval").body:
+            case ast.Compare(left=left, ops=[relation], comparators=[right]):
+                made: sympy.Basic = _RELATIONS[type(relation)](value(left), value(right))
+                return made if made.free_symbols else None
+    except (KeyError, SyntaxError):
+        # A size that no axis has, or an operator that is none of these.
+        return None
+    return None
 
 
 def _shown(text: str, found: Mapping[str, sympy.Basic], sizes: Sizes) -> str:

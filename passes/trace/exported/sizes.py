@@ -72,15 +72,12 @@ class Sizes:
                 equal = sympy.Eq(axis_symbol(known), axis_symbol(name))
                 self._guards.append(Guard(f"{known} == {name}", True, "", False, expression=equal))
         elif str(expression) != name and self.text(expression) != name:
-            size = self._over_names(expression)
-            equal = None if size is None else sympy.Eq(axis_symbol(name), size)
+            equal = sympy.Eq(axis_symbol(name), self.over_names(expression))
             self._guards.append(Guard(f"{name} == {self.text(expression)}", True, "", False, expression=equal))
 
-    def _over_names(self, expression: sympy.Basic) -> sympy.Basic | None:
-        """Return an expression over symbols that are called as the axes, None where it has others in it."""
-        if not expression.free_symbols <= self._names.keys():
-            return None
-        return expression.xreplace({symbol: axis_symbol(self._names[symbol]) for symbol in expression.free_symbols})
+    def over_names(self, size: sympy.Basic) -> sympy.Basic:
+        """Return the size of an axis over symbols that are called as the axes."""
+        return size.xreplace({symbol: axis_symbol(self.text(symbol)) for symbol in size.free_symbols})
 
     def name_from_program(self, names: Mapping[sympy.Symbol, str]) -> None:
         """Take over the names of the `Dim`s that the program was exported with, where the user gave no others."""
@@ -128,9 +125,11 @@ class Sizes:
             return
         self.rely_on_text(self.text(condition), source, declared=declared)
 
-    def rely_on_text(self, condition: str, source: str, *, declared: bool = False) -> None:
-        """Keep in mind a condition that is written over the names of the axes already."""
-        guard = Guard(condition, True, source, False, declared)
+    def rely_on_text(
+        self, condition: str, source: str, *, declared: bool = False, expression: sympy.Basic | None = None
+    ) -> None:
+        """Keep in mind a condition over the names of the axes, as text, and as an expression where it is one."""
+        guard = Guard(condition, True, source, False, declared, expression=expression)
         if guard not in self._guards:
             self._guards.append(guard)
 

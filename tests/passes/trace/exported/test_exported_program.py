@@ -90,6 +90,17 @@ def test_ranges_are_limits(program):
     assert "batch <= 64" in [guard.condition for guard in exported.work.need(Fact.GRAPH).guards]
 
 
+def test_limits_of_a_program_are_simplified_and_said_in_words():
+    class Shifted(nn.Module):
+        def forward(self, x, y):
+            return x + y[1:]
+
+    rows = torch.export.Dim("rows")
+    shapes = ({0: rows}, {0: rows + 1})
+    program = torch.export.export(Shifted(), (torch.ones(3, 2), torch.ones(4, 2)), dynamic_shapes=shapes)
+    assert ["rows other than 1"] == [limit.words for limit in lading.export(program).limits if not limit.declared]
+
+
 def test_a_mode_that_the_program_is_not_in_is_refused(program):
     with pytest.raises(UsageError, match="in evaluation mode, for good, and training mode was asked for"):
         lading.export(program, training="train")

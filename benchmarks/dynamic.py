@@ -3,6 +3,7 @@
 
     python benchmarks/dynamic.py                                   # all of it, into benchmarks/README.md
     python benchmarks/dynamic.py --models llama_step --exporters lading --no-write
+    python benchmarks/dynamic.py --log results.jsonl --recording   # what recording costs, beside the results of a log
 
 What comes of an export is one of these:
 
@@ -11,6 +12,9 @@ What comes of an export is one of these:
 - refused: there is no file, but an error.
 - stops: at another size the runtime refuses the file, or the file has outputs of another kind.
 - wrong: at another size the file gives other values or shapes than eager, without a word.
+
+For lading there are seconds of processor time for recording too, with all sizes fixed and with all of them free:
+medians over rounds, taking turns, after a first recording of either.
 """
 
 from __future__ import annotations
@@ -19,10 +23,11 @@ import argparse
 import collections
 import json
 import os
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -34,7 +39,11 @@ from measuring import ROOT, setting, write_section
 
 EXPORTERS = ("lading", "dynamo", "torchscript")
 PATIENCE = 300.0
-"""Seconds for one export with its comparisons."""
+"""Seconds of processor time for one export with its comparisons."""
+
+ROUNDS = 3
+RECORDING = "recording"
+"""What the worker is called that measures recording alone."""
 
 OUTCOMES = ("right", "limited", "refused", "stops", "wrong")
 
@@ -169,6 +178,38 @@ def measure(exporter: str, name: str) -> Result:
     return attrs.evolve(result, outcome=outcome, why=why)
 
 
+def recording(name: str) -> tuple[float, float]:
+    """Return the seconds of processor time that recording a model takes with all sizes fixed, and with all free."""
+    from dynamic_models import MODELS
+    from lading.passes.trace.record import record
+
+    one = MODELS[name]
+    fixed, free = (_arguments(one, axes) for axes in (False, True))
+    times: tuple[list[float], list[float]] = [], []
+    for _ in range(ROUNDS + 1):
+        for arguments, taken in zip((fixed, free), times, strict=True):
+            begun = time.process_time()
+            record(arguments)
+            taken.append(time.process_time() - begun)
+    return statistics.median(times[0][1:]), statistics.median(times[1][1:])
+
+
+def _arguments(one: Any, free: bool) -> Any:
+    from lading.passes.normalize_arguments import NormalizeArguments
+    from lading.passes.request import Request
+    from lading.pipeline.facts import Fact
+    from lading.pipeline.note import Note
+    from lading.pipeline.work import Target, Work
+
+    model = one.build()
+    args, kwargs = one.made(one.example)
+    names = _names(model, (args, kwargs))
+    axes = {name: found for name, found in zip(names, one.axes(), strict=True) if found and free}
+    work = Work(target=Target(opset=18), request=Request(model=model, args=(*args, {}), kwargs=kwargs))
+    NormalizeArguments(dynamic_axes=axes).run(work, Note())
+    return work.need(Fact.ARGUMENTS)
+
+
 def _compared(one: Any, file: str, exporter: str) -> tuple[str, str]:
     import onnxruntime
     from dynamic_models.registry import tensors_of
@@ -261,8 +302,20 @@ def work(exporter: str) -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     for line in sys.stdin:
-        out.write(json.dumps(attrs.asdict(measure(exporter, line.strip()))) + "\n")
+        name = line.strip()
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+        result = _recorded(name) if exporter == RECORDING else measure(exporter, name)
+        out.write(json.dumps(attrs.asdict(result)) + "\n")
         out.flush()
+
+
+def _recorded(name: str) -> Result:
+    result = Result(exporter=RECORDING, model=name, outcome="right")
+    try:
+        fixed, free = recording(name)
+    except Exception as error:
+        return attrs.evolve(result, outcome="refused", why=f"{type(error).__name__}: {_line(error)}")
+    return attrs.evolve(result, record_static=fixed, record_dynamic=free)
 
 
 def run(exporter: str, models: Sequence[str], done: Any) -> None:
@@ -280,17 +333,13 @@ def run(exporter: str, models: Sequence[str], done: Any) -> None:
             )
         process.stdin.write(name + "\n")
         process.stdin.flush()
-        timer = threading.Timer(PATIENCE, process.kill)
-        timer.start()
         line = process.stdout.readline()
-        timer.cancel()
         if line:
             found = json.loads(line)
             done(Result(**{**found, "limits": tuple(found["limits"])}))
             continue
-        process.kill()
-        took = process.wait() == -9
-        why = f"took longer than {PATIENCE:.0f} s" if took else "the process died"
+        took = process.wait() == -signal.SIGPROF
+        why = f"took longer than {PATIENCE:.0f} s of processor time" if took else "the process died"
         done(Result(exporter=exporter, model=name, outcome="refused", why=why))
         process = None
     if process is not None:
@@ -319,10 +368,15 @@ def table(results: Sequence[Result]) -> str:
         members = [name for name in models if MODELS[name].kind == kind]
         right = [sum(by[exporter, name].outcome == "right" for name in members) for exporter in exporters]
         lines.append(f"| {kind} | {len(members)} | " + " | ".join(map(str, right)) + " |")
-    lines += ["", "| model | " + " | ".join(exporters) + " |", "| --- |" + " --- |" * len(exporters)]
-    lines += [
-        f"| {name} | " + " | ".join(by[exporter, name].outcome for exporter in exporters) + " |" for name in models
-    ]
+    costs = {result.model: result for result in results if result.record_dynamic is not None}
+    heads = [*exporters, *(["recording, fixed ms", "free ms", "ratio"] if costs else [])]
+    lines += ["", f"| model | {' | '.join(heads)} |"]
+    lines += ["| --- |" + " --- |" * len(exporters) + " ---: |" * (len(heads) - len(exporters))]
+    for name in models:
+        cells = [by[exporter, name].outcome for exporter in exporters]
+        lines.append(f"| {' | '.join([name, *cells, *(_cost(costs.get(name)) if costs else [])])} |")
+    if costs:
+        lines += ["", _costs([costs[name] for name in models if name in costs])]
     unright = [
         by["lading", name] for name in models if ("lading", name) in by and by["lading", name].outcome != "right"
     ]
@@ -332,6 +386,23 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def _cost(result: Result | None) -> list[str]:
+    if result is None or result.record_static is None or result.record_dynamic is None:
+        return [""] * 3
+    fixed, free = result.record_static, result.record_dynamic
+    return [f"{fixed * 1000:.0f}", f"{free * 1000:.0f}", f"{free / fixed:.2f}"]
+
+
+def _costs(results: Sequence[Result]) -> str:
+    ratios = [result.record_dynamic / result.record_static for result in results]  # type: ignore[operator]
+    fixed, free = (sum(getattr(one, name) for one in results) for name in ("record_static", "record_dynamic"))
+    return (
+        f"Recording with free sizes over recording with fixed ones, CPU seconds after a first recording, {len(ratios)} "
+        f"models: median {statistics.median(ratios):.2f}, geometric mean {statistics.geometric_mean(ratios):.2f}, "
+        f"of the sums {free / fixed:.2f}."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -339,6 +410,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=[], help="those of these kinds alone")
     parser.add_argument("--exporters", nargs="*", default=list(EXPORTERS), choices=EXPORTERS)
     parser.add_argument("--log", type=Path, help="append results here as JSON lines, and skip those that are there")
+    parser.add_argument("--recording", action="store_true", help="measure what recording costs, and nothing else")
     parser.add_argument("--no-write", action="store_true", help="print the table, and leave the report alone")
     given = parser.parse_args()
     if given.work:
@@ -363,7 +435,9 @@ def main() -> None:
             with given.log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(attrs.asdict(result)) + "\n")
 
-    for exporter in given.exporters:
+    for exporter in (RECORDING,) if given.recording else (*given.exporters, RECORDING):
+        if exporter == RECORDING and "lading" not in given.exporters:
+            continue
         known = {result.model for result in results if result.exporter == exporter}
         run(exporter, [name for name in names if name not in known], done)
     text = table(results)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sympy
+from lading.passes.torch_private import normal_form
 from lading.passes.torch_private.names import find
 
 SymNode: Any = find("torch.fx.experimental.sym_node", "SymNode")
@@ -71,6 +72,13 @@ class Number(SymNode):  # type: ignore[misc]
             self._expr_ver = version
         return self._expr_cache
 
+    def maybe_as_int(self) -> int | None:
+        """Return the number of Python's that this is, if it is one."""
+        expression = self.expr
+        if expression.is_Symbol or expression.is_Add:
+            return None  # sympy looks at every symbol for what is plain to see: a sum of numbers alone is a number
+        return int(expression) if expression.is_number else None
+
     def wrap_int(self, num: int) -> Number:
         """Return a number of Python's as a node."""
         made = self.shape_env.whole_numbers
@@ -78,6 +86,36 @@ class Number(SymNode):  # type: ignore[misc]
         if known is None:
             known = made[num] = Number.like(super().wrap_int(num))
         return known
+
+    def mod(self, other: Any) -> Number:
+        """Return the remainder, which is not remembered: it depends on what is known of the dividend."""
+        made = Number.like(super().mod(other))
+        divisor = other.expr
+        if self.pytype is int and divisor.is_Integer and divisor > 1:
+            simpler = normal_form.remainder(self.expr, int(divisor))
+            if simpler is not None:
+                made._expr = simpler
+        return made
+
+    def sym_sum(self, args: Any) -> Number:
+        """Return the sum of several numbers."""
+        made = Number.like(super().sym_sum(args))
+        made._expr, made._optimized_summation = _in_form(made, normal_form.total)
+        return made
+
+
+def _in_form(made: Any, form: Callable[[Any], Any]) -> tuple[sympy.Basic, bool]:
+    """Return the expression of a result in its normal form, and whether it still is a sum of different symbols."""
+    expression = form(made._expr)
+    return expression, made._optimized_summation and expression is made._expr
+
+
+_FORMS: dict[str, Callable[[Any], Any]] = {
+    "add": normal_form.total,
+    "sub": normal_form.total,
+    "eq": normal_form.is_multiple,
+    "ne": normal_form.is_multiple,
+}
 
 
 def _remembering(name: str, on_hints: Callable[[Any, Any], Any]) -> Callable[..., Any]:
@@ -91,6 +129,9 @@ def _remembering(name: str, on_hints: Callable[[Any, Any], Any]) -> Callable[...
         found = _RESULTS.get(key)
         if found is None:
             made = plain(self, other)
+            form = _FORMS.get(name)
+            if form is not None:
+                made._expr, made._optimized_summation = _in_form(made, form)
             if len(_RESULTS) >= _LIMIT:
                 _RESULTS.clear()
             _RESULTS[key] = (made._expr, made.pytype, made._optimized_summation)

@@ -272,6 +272,8 @@ def _expression(size: Any) -> Any:
     if type(size) is int:
         return size
     expression = size.node.expr
+    if expression.is_Symbol:
+        return expression
     return int(expression) if expression.is_number else expression
 
 

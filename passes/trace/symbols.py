@@ -362,7 +362,7 @@ class Axes(AskedShapeEnv):
         size = self.replace(question.lhs)
         if not size.free_symbols or not all(symbol in self._name_of for symbol in size.free_symbols):
             return False
-        ends = bound_sympy(size, self.var_to_range)
+        ends = self.bound_sympy(size)
         return bool(ends.lower >= 0 and ends.upper > 1)
 
     @contextlib.contextmanager

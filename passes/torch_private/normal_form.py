@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A normal form for whole numbers with remainders by a fixed number, as padding to a multiple makes them.
+
+``x + (n - x % n) % n`` is ``n * ((x + n - 1) // n)``, and nothing in sympy says so. Left alone, such a size grows with
+each window, patch and chunk that is cut from it, and no rule of sympy sees that it divides by ``n``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sympy
+from lading.passes.torch_private.names import find
+
+_FUNCTIONS = find("torch.utils._sympy.functions", "")
+_FloorDiv, _Mod, _PythonMod = (getattr(_FUNCTIONS, name) for name in ("FloorDiv", "Mod", "PythonMod"))
+_REMAINDERS = (_Mod, _PythonMod)
+
+
+def remainder(number: sympy.Expr, divisor: int) -> sympy.Expr | None:
+    """Return ``number % divisor`` (at least 0, as Python has it) with as little in it as can be.
+
+    Remainders inside of the number are taken away, and coefficients are brought near to 0.
+
+    Args:
+        number: a whole number.
+        divisor: at least 2.
+
+    Returns:
+        None where there is nothing to take away.
+    """
+    reduced = _reduced(number, divisor)
+    if reduced == number:
+        return None
+    if reduced.is_Integer:
+        return sympy.Integer(int(reduced) % divisor)
+    return (_Mod if reduced.is_nonnegative else _PythonMod)(reduced, sympy.Integer(divisor))
+
+
+def total(number: sympy.Expr) -> sympy.Expr:
+    """Return a sum in which a number with its remainder, or what it lacks to a multiple, is that multiple."""
+    while (found := _without_a_remainder(number)) is not None:
+        number = found
+    return number
+
+
+def is_multiple(question: sympy.Basic) -> sympy.Basic:
+    """Return a question of whether ``-x % n`` is 0 as the one of whether ``x % n`` is."""
+    if isinstance(question, (sympy.Eq, sympy.Ne)) and question.rhs == 0 and isinstance(question.lhs, _PythonMod):
+        number, divisor = question.lhs.args
+        if (-number).is_nonnegative:
+            return type(question)(_Mod(-number, divisor), 0)
+    return question
+
+
+def _remainders(number: sympy.Expr) -> Iterator[tuple[int, Any, sympy.Expr, int]]:
+    """Yield the remainders among the terms of a sum: coefficient 1 or -1, term, dividend, divisor."""
+    for term in number.args if number.is_Add else ():
+        sign, part = (-1, -term) if isinstance(-term, _REMAINDERS) else (1, term)
+        if isinstance(part, _REMAINDERS) and part.args[1].is_Integer and part.args[1] > 1:
+            yield sign, part, part.args[0], int(part.args[1])
+
+
+def _without_a_remainder(number: sympy.Expr) -> sympy.Expr | None:
+    for sign, part, dividend, divisor in _remainders(number):
+        rest = number - sign * part
+        # What `rest` lacks to a multiple is congruent to -rest, what it has beyond one is congruent to it.
+        if _reduced(rest + sign * dividend, divisor) == 0:
+            return _multiple(rest, divisor, sign)
+        own = -sign * dividend
+        left = rest - own
+        if len(sympy.Add.make_args(left)) < len(sympy.Add.make_args(rest)):
+            return left + _multiple(own, divisor, sign)
+    return None
+
+
+def _multiple(number: sympy.Expr, divisor: int, sign: int) -> sympy.Expr:
+    """Return the multiple of `divisor` that is next to a number, above it for the sign 1, below it for -1."""
+    return divisor * _FloorDiv(number + (divisor - 1 if sign == 1 else 0), sympy.Integer(divisor))
+
+
+def _reduced(number: sympy.Expr, divisor: int) -> sympy.Expr:
+    """Return a small number that is congruent to `number`."""
+    found: dict[sympy.Expr, int] = {}
+    waiting = [(1, term) for term in sympy.Add.make_args(number)]
+    while waiting:
+        factor, term = waiting.pop()
+        coefficient, part = term.as_coeff_Mul()
+        if not coefficient.is_Integer:
+            coefficient, part = sympy.S.One, term
+        factor *= int(coefficient)
+        if isinstance(part, _REMAINDERS) and part.args[1].is_Integer and part.args[1] % divisor == 0:
+            waiting += [(factor, inner) for inner in sympy.Add.make_args(part.args[0])]
+        else:
+            found[part] = found.get(part, 0) + factor
+    kept = []
+    for part, factor in found.items():
+        factor %= divisor
+        if 2 * factor > divisor and part != 1:
+            factor -= divisor
+        kept.append(factor * part)
+    return sympy.Add(*kept)

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "export": "lading.exporting",
     "reduce": "lading.reducing",
+    "run_batch": "lading.batch",
     "replay": "lading.replaying",
     "resolve": "lading.resolving",
     "find_departure": "lading.bisecting",
@@ -70,6 +71,7 @@ __all__ = [
     "reduce",
     "replay",
     "resolve",
+    "run_batch",
     "spells",
     "taking_over",
     "uninstall",
@@ -77,6 +79,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from .batch import run_batch
     from .bisecting import find_departure
     from .exported import Exported
     from .exporting import export

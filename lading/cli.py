@@ -16,6 +16,7 @@ from rich.text import Text
 
 from .commands.answers import stderr_console
 from .commands.audit import audit
+from .commands.batch import batch
 from .commands.explain import explain
 from .commands.export import export
 from .commands.passes import passes
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (export, plan, audit, explain, replay, reduce, verify):
+for command in (export, batch, plan, audit, explain, replay, reduce, verify):
     app.command()(command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(passes, name="passes")

@@ -27,6 +27,7 @@ class NamedModel:
         args: its example arguments.
         kwargs: its example keyword arguments.
         dynamic_axes: which axes the factory declares as free (its attribute ``dynamic_axes``), or None.
+        named: what the reference names: the factory itself, a class or a model; None for a program.
     """
 
     factory: Callable[[], Any]
@@ -34,6 +35,7 @@ class NamedModel:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     dynamic_axes: Mapping[str, Any] | None
+    named: Any = None
 
 
 def load_model(reference: str) -> NamedModel:
@@ -72,7 +74,12 @@ def load_model(reference: str) -> NamedModel:
     model, args, kwargs = _parts(made, reference)
     axes = getattr(factory, "dynamic_axes", None)
     return NamedModel(
-        factory=lambda: _parts(factory(), reference)[0], model=model, args=args, kwargs=kwargs, dynamic_axes=axes
+        factory=lambda: _parts(factory(), reference)[0],
+        model=model,
+        args=args,
+        kwargs=kwargs,
+        dynamic_axes=axes,
+        named=factory,
     )
 
 

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches in processes of this machine: done, skipped, failed, killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from support.batches import exports, write_models
+
+from lading.batch import Summary, run_batch
+from lading.batch.file import load_batch
+from lading.batch.job import run_job
+from lading.cli import main
+
+
+def statuses(summary: Summary) -> dict[str, str]:
+    return {result.job: result.status for result in summary.results}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, list[dict[str, object]]]:
+    """One batch with models that work, one that fails and one that kills its process."""
+    folder = tmp_path_factory.mktemp("mixed")
+    write_models(folder)
+    file = exports(folder, "deadly.always", "unsupported", "net", more="opsets = [13, 18]", verify="false")
+    told: list[dict[str, object]] = []
+    return run_batch(file, workers=1, tell=lambda said: told.append(dict(said))), told
+
+
+def test_what_fails_stops_nothing(mixed: tuple[Summary, list[dict[str, object]]]) -> None:
+    assert {
+        "always/inference": "failed",
+        "unsupported/inference": "failed",
+        "net/inference/13": "exported",
+        "net/inference/18": "exported",
+    } == statuses(mixed[0])
+
+
+def test_files_have_the_opsets_of_their_jobs(mixed: tuple[Summary, list[dict[str, object]]]) -> None:
+    files = [result.file for result in mixed[0].results if result.status == "exported"]
+    assert [13, 18] == [onnx.load(file).opset_import[0].version for file in files]
+
+
+def test_a_process_that_dies_is_replaced_and_its_job_begun_once_more(
+    mixed: tuple[Summary, list[dict[str, object]]],
+) -> None:
+    always = [said for said in mixed[1] if said["job"] == "always/inference"]
+    assert ["begun", "again", "begun"] == [key for said in always for key in ("begun", "again") if key in said]
+    assert "its process was ended by signal 9 (out of memory?)" == mixed[0].results[0].error
+
+
+def test_a_failure_has_its_code_and_what_replays_it(mixed: tuple[Summary, list[dict[str, object]]]) -> None:
+    result = mixed[0].results[1]
+    assert ("unsupported", 4) == (result.code, result.exit_code)
+    assert result.reproducer is not None
+    assert (Path(result.reproducer) / "failure.json").is_file()
+
+
+def test_the_page_has_every_job_and_fetches_nothing(mixed: tuple[Summary, list[dict[str, object]]]) -> None:
+    page = mixed[0].page.read_text()
+    assert all(result.job in page for result in mixed[0].results)
+    assert "http" not in page
+    assert "lading replay unsupported/inference.failed/inference-fallback" in page
+    assert [result.to_dict() for result in mixed[0].results] == json.loads(
+        (mixed[0].page.parent / "batch.json").read_text()
+    )["exports"]
+
+
+# ---- what is exported already; in this process, which is the same and faster -----------------------------------------
+
+
+def once(file: Path) -> str:
+    return run_job(load_batch(file).jobs[0]).status
+
+
+def test_what_has_not_changed_is_left_as_it_is(folder: Path) -> None:
+    file = exports(folder, "net", verify="false")
+    assert ["exported", "unchanged"] == [once(file), once(file)]
+
+
+@pytest.mark.parametrize("change", ["code", "imported code", "recipe", "the file", "the record", "inputs"])
+def test_what_has_changed_is_exported_again(folder: Path, change: str) -> None:
+    file = exports(folder, "net", verify="false")
+    assert "exported" == once(file)
+    target = folder / "exported" / "net" / "inference.onnx"
+    record = target.with_suffix(".record.json")
+    if change == "code":
+        models = folder / "batch_models.py"
+        models.write_text(models.read_text() + "\n# another line\n")
+    elif change == "imported code":
+        (folder / "activation.py").write_text("import torch\n\n\ndef act(x):\n    return torch.sin(x)\n")
+        sys.modules.pop("activation", None)
+    elif change == "recipe":
+        exports(folder, "net", verify="false", set='["fold-constants.enabled=false"]')
+    elif change == "inputs":
+        exports(folder, "net", verify="false", more='inputs = ["x:float32[rows=3,8]"]')
+    elif change == "the file":
+        target.write_bytes(target.read_bytes() + b"\x00")
+    else:
+        record.write_text(record.read_text()[:-40])
+    assert "exported" == once(file)
+
+
+def test_other_weights_are_another_model(folder: Path) -> None:
+    file = exports(folder, "net", verify="false")
+    assert "exported" == once(file)
+    key = json.loads((folder / "exported" / "net" / "inference.record.json").read_text())["key"]
+    models = folder / "batch_models.py"
+    (folder / "seeds.py").write_text("SEED = 1\n")
+    models.write_text(models.read_text().replace("torch.manual_seed(0)", "torch.manual_seed(1)"))
+    assert "exported" == once(file)
+    assert key != json.loads((folder / "exported" / "net" / "inference.record.json").read_text())["key"]
+
+
+# ---- killed, and run again -------------------------------------------------------------------------------------------
+
+
+def test_a_killed_batch_goes_on_where_it_ended(folder: Path) -> None:
+    file = exports(folder, "net", "waits", verify="false")
+    command = f"from lading.cli import main; main(['batch', {str(file)!r}, '--workers', '1'])"
+    running = subprocess.Popen([sys.executable, "-c", command], start_new_session=True, stderr=subprocess.PIPE)
+    assert running.stderr is not None
+    # Without a terminal there is a line for each job that has ended.
+    assert b"net/inference" in running.stderr.readline()
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    running.stderr.close()
+    assert not (folder / "exported" / "waits" / "inference.onnx").exists()
+    (folder / "go").touch()
+    assert {"net/inference": "unchanged", "waits/inference": "exported"} == statuses(run_batch(file, workers=1))
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def leaves_with(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as leaving:
+        main(["batch", *arguments])
+    return int(leaving.value.code or 0)
+
+
+def test_a_pattern_that_matches_nothing_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == leaves_with(str(exports(folder, "net")), "--only", "resnet/*")
+    assert "no export matches 'resnet/*'" in capsys.readouterr().err
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == leaves_with("--schema")
+    assert "A file of exports of lading" == json.loads(capsys.readouterr().out)["title"]

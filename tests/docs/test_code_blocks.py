@@ -13,69 +13,17 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
-from lading.passes.lower.registry import LOWERINGS
+from support.pages import Block, blocks_of
 
 from lading.cli import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)(?P<rest>[^`]*)$")
-_TITLE = re.compile(r'title="([^"]+)"')
 _LEAVES = re.compile(r"#\s*leaves with (\d+)\s*$")
-
-
-@attrs.frozen
-class Block:
-    """A fenced block: where its text starts, in which language it is, and its title or None."""
-
-    line: int
-    language: str
-    title: str | None
-    text: str
-
-
-def blocks_of(page: Path) -> Iterator[Block]:
-    """Yield the fenced blocks of a page, without their indentation."""
-    opened: re.Match[str] | None = None
-    begun, held = 0, []
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
-        if opened is None:
-            opened = _FENCE.match(line)
-            begun, held = number + 1, []
-        elif line.strip() == "```":
-            title = _TITLE.search(opened["rest"])
-            yield Block(begun, opened["language"], title[1] if title else None, "\n".join(held) + "\n")
-            opened = None
-        else:
-            held.append(line.removeprefix(opened["indent"]))
-    assert opened is None, f"{page.name} leaves a block open"
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A temporary folder that looks like the project's root to the examples, left without lowerings of a page's."""
-    tmp_path.joinpath("examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    LOWERINGS.load()
-    before = {name: LOWERINGS.entries(name) for name in LOWERINGS}
-    modules = set(sys.modules)
-    yield tmp_path
-    for name in list(LOWERINGS):
-        for entry in LOWERINGS.entries(name):
-            if entry not in before.get(name, ()):
-                LOWERINGS.remove(name, entry.since)
-    for name in set(sys.modules) - modules:
-        # A file of a page, which another page may have too.
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
 
 
 def run_python(block: Block, page: Path, namespace: dict[str, object]) -> None:

@@ -56,21 +56,23 @@ def waits():
 DEADLY = """
 import os
 import signal
-from pathlib import Path
 
 
 def always():
     os.kill(os.getpid(), signal.SIGKILL)
+"""
 
+DEADLY_ONCE = """
+import os
+import signal
+from pathlib import Path
 
-def once():
-    died = Path(__file__).with_name("died")
-    if not died.exists():
-        died.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    import batch_models
+died = Path(__file__).with_name("died")
+if not died.exists():
+    died.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    return batch_models.made()
+from batch_models import net as once
 """
 
 
@@ -78,6 +80,7 @@ def write_models(folder: Path) -> None:
     """Write the models, and a file that they import."""
     (folder / "batch_models.py").write_text(MODELS)
     (folder / "deadly.py").write_text(DEADLY)
+    (folder / "deadly_once.py").write_text(DEADLY_ONCE)
     (folder / "activation.py").write_text("import torch\n\n\ndef act(x):\n    return torch.relu(x)\n")
 
 

@@ -25,7 +25,7 @@ def cluster() -> Iterator[Any]:
 
 
 def test_a_batch_outlives_a_worker(cluster: Any, folder: Path) -> None:
-    file = exports(folder, "deadly.once", "net", verify="false")
+    file = exports(folder, "deadly_once.once", "net", verify="false")
     told: list[dict[str, Any]] = []
     summary = run_batch(file, scheduler=cluster.scheduler_address, tell=lambda said: told.append(dict(said)))
     assert (folder / "died").exists()

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
+from .patches import convolved, convolved_transposed
 from .views import Size, reshape_to, sizes_of
 
 
@@ -40,6 +41,20 @@ def _window(op: Emitter, x: ir.Value, window: ir.Value | None, n_fft: int, win_l
     after = n_fft - win_length - before
     window = op.cast(window, dtype)
     return op.Pad(window, [before, after], op.const(0, dtype)) if before or after else window
+
+
+def _frames(op: Emitter, signal: ir.Value, kernel: ir.Value, n_fft: int, hop: int) -> ir.Value:
+    """Multiply every frame of a signal with the rows of a kernel, in the signal's own precision."""
+    if signal.dtype == ir.DataType.DOUBLE and not op.runs("Conv", ir.DataType.DOUBLE):
+        return convolved(op, signal, kernel, None, [n_fft], [hop], [0, 0], [1], 1)
+    return op.Conv(signal, kernel, strides=[hop])
+
+
+def _overlapped(op: Emitter, rows: ir.Value, kernel: ir.Value, n_fft: int, hop: int) -> ir.Value:
+    """Add frames up where they overlap, in their own precision."""
+    if rows.dtype == ir.DataType.DOUBLE and not op.runs("ConvTranspose", ir.DataType.DOUBLE):
+        return convolved_transposed(op, rows, kernel, None, [n_fft], [hop], [0, 0], [1], [0], 1)
+    return op.ConvTranspose(rows, kernel, strides=[hop])
 
 
 @lowers("aten::stft", "complex/aten::stft")
@@ -70,7 +85,7 @@ def stft(
     alone = op.rank(x) == 1
     signal = op.Unsqueeze(x, [0, 1]) if alone else op.Unsqueeze(x, [1])
     # (batch, real parts then imaginary ones, frames)
-    spectrum = op.Conv(signal, kernel, strides=[hop])
+    spectrum = _frames(op, signal, kernel, n_fft, hop)
     pairs = reshape_to(op, spectrum, [*sizes_of(op, spectrum, 0, 1), 2, bins, *sizes_of(op, spectrum, 2, 3)])
     result = op.Transpose(pairs, perm=[0, 2, 3, 1])
     return op.Squeeze(result, [0]) if alone else result
@@ -112,10 +127,10 @@ def istft(
     batch = op.Unsqueeze(x, [0]) if alone else x
     parts = op.Transpose(batch, perm=[0, 3, 1, 2])
     flat = reshape_to(op, parts, [*sizes_of(op, parts, 0, 1), 2 * bins, *sizes_of(op, parts, 3, 4)])
-    signal = op.ConvTranspose(flat, kernel, strides=[hop])
+    signal = _overlapped(op, flat, kernel, n_fft, hop)
     # A frame of ones for each of the frames, whatever their number: what the windows add up to.
     ones = op.Expand(op.const_like([[[1.0]]], x), op.int_vector([1, 1, op.size(flat, 2)]))
-    envelope = op.ConvTranspose(ones, square, strides=[hop])
+    envelope = _overlapped(op, ones, square, n_fft, hop)
     start = n_fft // 2 if center else 0
     end: ir.Value | list[int]
     if length is None:

@@ -121,3 +121,13 @@ def test_a_definition_gets_complex_numbers_as_complex_numbers():
         return torch.linalg.norm(numbers, dim=-1) + torch.view_as_real(numbers.roll(1, -1)).sum((-1, -2))
 
     assert worst_difference(model, 13, torch.randn(2, 3, 8), torch.randn(1, 5, 8)) < 1e-5
+
+
+def test_doubles_keep_their_digits_there_and_back():
+    window = torch.hann_window(16, dtype=torch.float64) + 0.1
+
+    def model(x):
+        return torch.istft(torch.stft(x, 16, 5, window=window, return_complex=True) ** 2, 16, 5, window=window)
+
+    x, other = torch.randn(2, 40, dtype=torch.float64), torch.randn(3, 65, dtype=torch.float64)
+    assert worst_difference(model, 13, x, other) < 1e-12

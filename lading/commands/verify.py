@@ -36,7 +36,7 @@ def verify(
         bool, typer.Option("--bisect", help="Where it departs: find the first node, and the first step of the export.")
     ] = False,
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="What the file was exported with, for --bisect.")
+        str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="What the file was exported with; for --bisect.")
     ] = "inference",
     settings: Settings = None,
     format: AsFormat = Format.text,
@@ -48,6 +48,7 @@ def verify(
     from ..bisecting import find_departure
     from ..input_specs import example_call, parse_input
     from ..model_reference import load_model
+    from ..pipeline.errors import UsageError
     from ..verifying import verify_file
 
     specs = [parse_input(text) for text in inputs or ()]
@@ -62,11 +63,15 @@ def verify(
         "reload": named.factory,
     }
     departure = None
+    if bisect and providers:
+        raise UsageError("--bisect runs on the CPU", hint="leave --provider out, or --bisect")
     if bisect:
         departure = find_departure(named.model, (*call.args, {}), file=file, recipe=recipe, **shared)
         verification = departure.verification
     else:
-        verification = verify_file(file, named.model, (*call.args, {}), providers=providers or (), **shared)
+        verification = verify_file(
+            file, named.model, (*call.args, {}), recipe=recipe, providers=providers or (), **shared
+        )
     if format is Format.json:
         say_json({**verification.to_dict(), **({} if departure is None else {"departure": departure.to_dict()})})
     else:

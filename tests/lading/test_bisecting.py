@@ -15,6 +15,7 @@ from lading.passes.verification.report import Check, Verification
 import lading
 from lading import Fact, Note, Work
 from lading.bisecting import Departure, StepCheck, find_departure
+from lading.cli import main
 
 
 class Net(torch.nn.Module):
@@ -231,3 +232,12 @@ def test_a_fault_that_a_later_step_mends_does_not_count() -> None:
     statuses = [("a", "failed"), ("b", "passed"), ("c", "failed"), ("d", "skipped"), ("e", "failed")]
     whole = Verification(checks=(Check(name="example", status="failed"),))
     assert "c" == Departure(verification=whole, checked=tuple(entry(*pair) for pair in statuses)).step
+
+
+def test_the_command_refuses_a_provider_with_bisect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plain_model.py").write_text(
+        "import torch\n\n\ndef net():\n    return torch.nn.ReLU(), (torch.ones(2),)\n"
+    )
+    with pytest.raises(SystemExit) as leaving:
+        main(["verify", "net.onnx", f"{tmp_path}/plain_model.py:net", "--bisect", "--provider", "CUDA"])
+    assert (2, True) == (leaving.value.code, "--bisect runs on the CPU" in capsys.readouterr().err)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from enum import Enum
@@ -74,9 +75,13 @@ def export(
     progress = None if quiet else Progress(console)
     sinks: list[Sink] = [*([] if progress is None else [progress]), *([Spans()] if otel else [])]
 
+    kept: list[Path] = []
+
     def told(event: Mapping[str, Any]) -> None:
         for sink in sinks:
             sink(event)
+        if event["event"] == "pass.failed" and event["reproducer"] and reproducer is not None:
+            kept.append(reproducer / Path(event["reproducer"]).name)
 
     begun = time.perf_counter()
     try:
@@ -103,6 +108,9 @@ def export(
     finally:
         if progress is not None:
             progress.close()
+        for folder in kept:
+            # Above the error, which is the last thing to say.
+            console.print(f"again from there: lading replay {shlex.quote(str(folder))}", markup=False, highlight=False)
     if not quiet:
         print_summary(console, exported, time.perf_counter() - begun, None if log is None else str(log))
     if format is Format.json:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -213,6 +214,17 @@ def test_a_damaged_graph_is_refused(tmp_path):
     (tmp_path / "inference-local" / "graph.onnx").write_bytes(b"nonsense")
     with pytest.raises(UsageError, match="the graph cannot be read"):
         api.replay(tmp_path / "inference-local", passes=[Local])
+
+
+def test_a_failed_export_says_the_command_that_replays_it(tmp_path, monkeypatch, lading):
+    monkeypatch.chdir(tmp_path)
+    write_pass(tmp_path, "after fallback")
+    (tmp_path / "replay_net.py").write_text(
+        "import torch\n\n\ndef net():\n    return torch.nn.ReLU(), (torch.ones(2),)\n"
+    )
+    answer = lading("export", "replay_net.py:net", "-o", "net.onnx", "-r", "mine.toml", "--reproducer", "kept")
+    (command,) = re.findall(r"again from there: lading (.+)", answer.err)
+    assert (5, 5) == (answer.code, lading(*command.split()).code)
 
 
 def test_one_command_replays_it(tmp_path, monkeypatch, lading):

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter, Operand
 from ..registry import lowers
+from .integer_powers import constant_power, integer_power
 
 _HALF_PRECISION = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -190,6 +191,8 @@ def pow_scalar(op: Emitter, x: ir.Value, *, exponent: Operand) -> ir.Value:
     a, b = op.promote(x, exponent)
     if exponent == 1:
         return a
+    if not is_float(a):
+        return constant_power(op, a, int(exponent)) if isinstance(exponent, int) else integer_power(op, a, b)
     if is_float(a):
         if exponent == 0.5:
             return op.Sqrt(a)
@@ -201,15 +204,7 @@ def pow_scalar(op: Emitter, x: ir.Value, *, exponent: Operand) -> ir.Value:
 
 
 def _power(op: Emitter, base: ir.Value, exponent: ir.Value) -> ir.Value:
-    raised = op.Pow(base, exponent)
-    if is_float(base) or _is_known(exponent):
-        return raised
-    # Runtimes go by way of floating point, where zero to a negative power is an infinity that no integer holds.
-    return op.Where(op.And(op.Less(exponent, 0), op.Equal(base, 0)), 0, raised)
-
-
-def _is_known(x: ir.Value) -> bool:
-    return x.const_value is not None
+    return op.Pow(base, exponent) if is_float(base) else integer_power(op, base, exponent)
 
 
 @lowers("aten::float_power.Tensor_Tensor", "aten::float_power.Tensor_Scalar", "aten::float_power.Scalar")

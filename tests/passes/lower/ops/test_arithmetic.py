@@ -19,6 +19,7 @@ OPSETS = (7, 9, 13, 18, NEWEST)
 
 X, Y, ROW = tensor(2, 3), tensor(2, 3, seed=1), tensor(3, seed=2)
 N, J = tensor(2, 3, dtype=INT), tensor(2, 3, dtype=INT, seed=1)
+LARGE = torch.tensor([3, -3, 94906267, 2, -1, 0])
 B, C = tensor(2, 3, dtype=BOOL), tensor(2, 3, dtype=BOOL, seed=1)
 NOT_ZERO = torch.where(J == 0, 3, J)
 SCALAR = torch.tensor(2.5)
@@ -83,6 +84,13 @@ POWERS = [
     call(A.pow.Tensor_Scalar, N.to(INT32), 3),
     call(A.pow.Tensor_Tensor, X.abs() + 0.1, Y),
     call(A.pow.Tensor_Tensor, N, torch.tensor([0, 3, -2])),
+    call(A.pow.Tensor_Tensor, LARGE, torch.tensor([[41], [3], [1], [0], [62], [64]])),
+    call(A.pow.Tensor_Tensor, torch.tensor([-2, -1, 0, 1, 2]), torch.tensor([[-3], [-2], [-1]])),
+    call(A.pow.Tensor_Tensor, torch.tensor([3, -7, 2], dtype=INT32), torch.tensor([[30], [11], [5]], dtype=INT32)),
+    call(A.pow.Tensor_Tensor, torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)),
+    call(A.pow.Scalar, 3, torch.arange(41)),
+    *(call(A.pow.Tensor_Scalar, LARGE, exponent) for exponent in (0, 1, 2, 3, 7, 39)),
+    call(A.pow.Tensor_Scalar, torch.tensor([3, 200, 16], dtype=torch.uint8), 5),
     call(A.pow.Scalar, 2.5, X),
     call(A.pow.Scalar, 2, N.abs()),
     call(A.float_power.Tensor_Scalar, N, 2),

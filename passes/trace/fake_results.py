@@ -9,6 +9,7 @@ rule had run. The table outlives a capture: symbols of the next one have the sam
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ _DEEPEST = 400
 """Questions of one call up to which it is kept."""
 
 _TAGS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.inplace_view})
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _PLAIN = (type(None), bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
 _MEMOS = ("item_memo", "nonzero_memo", "unique_memo", "unique_consecutive_memo")
@@ -93,8 +95,10 @@ class FakeResults:
     def of(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return the fake result of a call."""
         axes = self.axes
-        if not axes.sizes or not self._is_kept(func):
+        if not axes.sizes:
             return self.fake.dispatch(func, types, args, kwargs)
+        if not self._is_kept(func):
+            return self._computed(func, types, args, kwargs)
         tensors: list[torch.Tensor] = []
         try:
             key = (
@@ -105,8 +109,15 @@ class FakeResults:
                 self._key(kwargs, tensors),
             )
         except _NotKept:
+            return self._computed(func, types, args, kwargs)
+        return self._remembered(key, tensors, lambda: self._computed(func, types, args, kwargs))
+
+    def _computed(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        # The rule of views splits and joins axes one after the other, as fits the example: where a size is 1 there, what
+        # follows holds for no other size. The rule for sizes that nobody knows goes by strides.
+        undecided = torch_private.sizes_undecided() if func in _VIEWS else contextlib.nullcontext()
+        with undecided:
             return self.fake.dispatch(func, types, args, kwargs)
-        return self._remembered(key, tensors, lambda: self.fake.dispatch(func, types, args, kwargs))
 
     def empty(self, shape: Sequence[Any], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
         """Return a new contiguous fake tensor. No mode sees it, but what PyTorch asks of its sizes is asked."""

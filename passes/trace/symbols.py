@@ -284,7 +284,11 @@ class Axes(AskedShapeEnv):
     ) -> sympy.Basic:
         # PyTorch takes free sizes to be 2 or more; the model's own questions are answered for those of the example.
         key = (orig_expr, size_oblivious, fallback_value, forcing_spec, by_user)
-        answer = self._answers.get(key, _NOTHING)
+        # An answer that holds goes before one that stands in where it is open: the rule of `view` checks that a size is
+        # 1, and squeezes until it is.
+        answer = self._answers.get((orig_expr, False, None, forcing_spec, by_user), _NOTHING)
+        if answer is _NOTHING:
+            answer = self._answers.get(key, _NOTHING)
         if answer is _NOTHING and not by_user:
             # A question that the model has put and handed on, as in `is_causal=length > 1 and ...`, is still its own.
             answer = self._answers.get((*key[:-1], True), _NOTHING)

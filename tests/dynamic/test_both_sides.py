@@ -105,6 +105,32 @@ def test_two_axes_are_decided_each_by_itself(free, size):
     assert "" == exported.differs(torch.randn(2, 3, *size))
 
 
+class Pyramid(nn.Module):
+    """Two maps of an image, and the places of the smaller one, which has one column for narrow images."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine, self.coarse = (nn.Conv2d(3, 4, 3, stride=size, padding=1) for size in (16, 32))
+
+    def forward(self, x):
+        coarse = self.coarse(x)
+        if self.fine(x).shape[3] == 2 * coarse.shape[3]:
+            coarse = coarse * 2
+        height, width = coarse.shape[-2:]
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        return coarse.flatten(2) + columns.flatten()[..., None].float().flatten() + rows.flatten()
+
+
+def test_a_side_with_a_size_that_is_one_there_comes_to_an_end(free):
+    exported = free(Pyramid().eval(), [torch.randn(1, 3, 64, 160)], IMAGE)
+    assert [] == exported.limits
+    assert {} == {
+        width: problem
+        for width in (4, 16, 17, 32, 33, 100)
+        if (problem := exported.differs(torch.randn(2, 3, 40, width)))
+    }
+
+
 def test_what_both_sides_share_stands_once(free):
     class Deep(nn.Module):
         def __init__(self):

@@ -113,7 +113,7 @@ class FakeResults:
         return self._remembered(key, tensors, lambda: self._computed(func, types, args, kwargs))
 
     def _computed(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        # The rule of views splits and joins axes one after the other, as fits the example: where a size is 1 there, what
+        # The rule of views splits and joins axes one after another, as fits the example: where a size is 1 there, what
         # follows holds for no other size. The rule for sizes that nobody knows goes by strides.
         undecided = torch_private.sizes_undecided() if func in _VIEWS else contextlib.nullcontext()
         with undecided:

@@ -15,6 +15,7 @@ import datetime
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -30,6 +31,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- clients: begin -->", "<!-- clients: end -->"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 EXPORTERS = ("lading", "torchscript", "dynamo")
 TORCH, TORCHVISION = "torch==2.13.0", "torchvision==0.28.0"
 
@@ -181,20 +183,24 @@ def table(results: Sequence[Result], clients: Sequence[Client]) -> str:
     served = ", ".join(
         f"{name} {sum(result.served for result in results if result.exporter == name)}" for name in EXPORTERS
     )
+    seconds = ", ".join(
+        f"{name} {sum(result.seconds or 0 for result in results if result.exporter == name):.0f}" for name in EXPORTERS
+    )
     lines = [
         f"Measured {when} with torch {torch.__version__}, onnx {onnx.__version__}, onnxruntime "
-        f"{onnxruntime.__version__}; {packages}. Of {total} cases, right on every check: {served}.",
+        f"{onnxruntime.__version__}; {packages}. Of {total} cases, right on every check: {served}. CPU seconds of "
+        f"all calls: {seconds}.",
         "",
         "| library | case | exporter | opset asked -> delivered | nodes | CPU s | the file is |",
         "| --- | --- | --- | --- | ---: | ---: | --- |",
     ]
     for result in results:
         nodes = "" if result.nodes is None else str(result.nodes)
-        seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
-        reason = result.reason.replace("|", "\\|").replace("\n", " ")
+        taken = "" if result.seconds is None else f"{result.seconds:.1f}"
+        reason = _COLOURS.sub("", result.reason).replace("|", "\\|").replace("\n", " ")
         said = f"{result.status}: {reason}" if reason else result.status
         lines.append(
-            f"| {result.library} | {result.case} | {result.exporter} | {result.opsets} | {nodes} | {seconds} | {said} |"
+            f"| {result.library} | {result.case} | {result.exporter} | {result.opsets} | {nodes} | {taken} | {said} |"
         )
     return "\n".join(lines)
 

@@ -56,6 +56,11 @@ def images() -> torch.Tensor:
     return example(RESNET).args[0]
 
 
+def with_free_rows(step: Any) -> lading.Exported:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
+    return lading.export(model, torch.randn(2, 4), dynamic_axes={"input": {0: "rows"}}, passes=[step])
+
+
 class TestAddHead:
     def test_softmax(self, cookbook, images):
         (found,) = run(export(RESNET, cookbook["AddHead"]()), images)
@@ -92,6 +97,10 @@ class TestTakeImages:
 
 
 class TestSplitAt:
+    def test_axes_are_those_of_the_part(self, cookbook):
+        exported = with_free_rows(cookbook["SplitAt"](module="0", part="first"))
+        assert {"input": {0: "rows"}, exported.output_names[0]: {0: "rows"}} == exported.axes
+
     @pytest.mark.parametrize("module", ["stem", "stages.1", "stages.2.0"])
     def test_the_parts_do_together_what_the_model_does(self, cookbook, images, module):
         first, second = (export(RESNET, cookbook["SplitAt"](module=module, part=part)) for part in ("first", "second"))
@@ -141,6 +150,10 @@ def _session(exported: lading.Exported, named: Any, more: dict[str, np.ndarray] 
 
 
 class TestRenameInterface:
+    def test_axes_have_the_new_names(self, cookbook):
+        exported = with_free_rows(cookbook["RenameInterface"](names={"input": "x", "output": "y"}))
+        assert {"x": {0: "rows"}, "y": {0: "rows"}} == exported.axes
+
     def test_names_and_order(self, cookbook):
         reference = "huggingface.py:bert"
         names_of = plain(reference).output_names
@@ -161,23 +174,6 @@ class TestRenameInterface:
     def test_what_cannot_be_renamed_is_refused(self, cookbook, names, what):
         with pytest.raises(lading.UsageError, match=what):
             export(RESNET, cookbook["RenameInterface"](names=names))
-
-
-class TestAxesFollowTheInterface:
-    """`Exported.axes` has the names that the file has in the end."""
-
-    @staticmethod
-    def exported(step: Any) -> lading.Exported:
-        model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
-        return lading.export(model, torch.randn(2, 4), dynamic_axes={"input": {0: "rows"}}, passes=[step])
-
-    def test_new_names(self, cookbook):
-        exported = self.exported(cookbook["RenameInterface"](names={"input": "x", "output": "y"}))
-        assert {"x": {0: "rows"}, "y": {0: "rows"}} == exported.axes
-
-    def test_a_cut_graph(self, cookbook):
-        exported = self.exported(cookbook["SplitAt"](module="0", part="first"))
-        assert {"input": {0: "rows"}, exported.output_names[0]: {0: "rows"}} == exported.axes
 
 
 class TestConvertPrecision:

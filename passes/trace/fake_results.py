@@ -27,7 +27,8 @@ _DEEPEST = 400
 """Questions of one call up to which it is kept."""
 
 _TAGS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.inplace_view})
-_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+_aten = torch.ops.aten
+_VIEWS = (_aten.view.default, _aten._unsafe_view.default)
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _PLAIN = (type(None), bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
 _MEMOS = ("item_memo", "nonzero_memo", "unique_memo", "unique_consecutive_memo")

@@ -114,9 +114,10 @@ class FakeResults:
         return self._remembered(key, tensors, lambda: self._computed(func, types, args, kwargs))
 
     def _computed(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        # The rule of views splits and joins axes one after another, as fits the example: where a size is 1 there, what
-        # follows holds for no other size. The rule for sizes that nobody knows goes by strides.
-        undecided = torch_private.sizes_undecided() if func in _VIEWS else contextlib.nullcontext()
+        # The rule of views joins axes as fits the example: where a free size is 1, what follows holds for no other one.
+        # The rule for sizes that nobody knows goes by strides.
+        as_any = func in _VIEWS and any(type(n) is torch.SymInt and n.node.hint == 1 for n in args[0].shape)
+        undecided = torch_private.sizes_undecided() if as_any else contextlib.nullcontext()
         with undecided:
             return self.fake.dispatch(func, types, args, kwargs)
 

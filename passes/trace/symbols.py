@@ -38,6 +38,15 @@ _SYMBOL_NAME = re.compile(r"\bs\d+\b")
 
 _REMAINDERS = tuple(getattr(sympy_functions, name) for name in ("Mod", "PythonMod", "ModularIndexing"))
 """What is 0 or 1 as often as not, so that the answer means something."""
+_SMALL_QUESTIONS = {
+    **{(sympy.Eq, number): False for number in (sympy.S.Zero, sympy.S.One)},
+    **{(sympy.Ne, number): True for number in (sympy.S.Zero, sympy.S.One)},
+    (sympy.StrictLessThan, sympy.Integer(2)): False,
+    (sympy.LessThan, sympy.S.One): False,
+    (sympy.StrictGreaterThan, sympy.S.One): True,
+    (sympy.GreaterThan, sympy.Integer(2)): True,
+}
+"""Ways to ask whether a size is 0 or 1, by relation and right side, with the answer for a size that is neither."""
 _SEARCHED = 64
 """How far from the example's a size is looked for that meets a condition."""
 
@@ -304,7 +313,7 @@ class Axes(AskedShapeEnv):
             self._ask(orig_expr, hinted, True)
             return hinted
         if not by_user and self.general and self._is_small_question(orig_expr):
-            answer = self._answers[key] = sympy.false if isinstance(orig_expr, sympy.Eq) else sympy.true
+            answer = self._answers[key] = sympy.sympify(_SMALL_QUESTIONS[type(orig_expr), orig_expr.rhs])
             self.contradicted = self.contradicted or orig_expr.xreplace(self.backed_var_to_val) != answer
             return answer
         replaced, guards = len(self.replacements), len(self.guards)
@@ -359,7 +368,7 @@ class Axes(AskedShapeEnv):
 
         Most ask it to save work (nothing to do, contiguous anyway, no broadcast) and are right without the answer.
         """
-        if not isinstance(question, (sympy.Eq, sympy.Ne)) or question.rhs not in (0, 1):
+        if (type(question), getattr(question, "rhs", None)) not in _SMALL_QUESTIONS:
             return False
         if self.operator in _RANK_CHANGING or question.lhs.has(*_REMAINDERS):
             return False

@@ -15,6 +15,8 @@ from .pipeline.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     import torch
 
+    from .model_reference import NamedModel
+
 DTYPES = (
     *("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"),
     *("complex64", "complex128"),
@@ -92,8 +94,28 @@ class ExampleCall:
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    axes: dict[str, dict[int, str]]
+    axes: dict[str, Any]
     input_names: tuple[str, ...] | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the axes and names as recipe values by dotted key."""
+        found: dict[str, Any] = {}
+        if self.axes:
+            found["normalize-arguments.dynamic_axes"] = self.axes
+        if self.input_names:
+            found["normalize-arguments.input_names"] = tuple(self.input_names)
+        return found
+
+
+def named_call(named: NamedModel, specs: Iterable[InputSpec]) -> ExampleCall:
+    """Put specified inputs into the example call of a named model, with the axes of its factory where there are none.
+
+    Raises:
+        UsageError: as `example_call` raises it.
+    """
+    specs = list(specs)
+    call = example_call(specs, named.model, named.args, named.kwargs)
+    return call if specs else attrs.evolve(call, axes=dict(named.dynamic_axes or {}))
 
 
 def example_call(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .pipeline.errors import UsageError
-from .pipeline.note import Note
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -70,20 +68,16 @@ def what_differs(model: ir.Model, call: Call, tolerance: Tolerance, runtime: str
     Raises:
         RuntimeLacks: nothing can run it.
     """
-    from .passes.serialize import Serialize
     from .passes.verification.comparison import compare
-    from .passes.verification.runtimes import RuntimeRejects, open_session
+    from .passes.verification.exposing import session_of
+    from .passes.verification.runtimes import RuntimeRejects
 
-    with tempfile.TemporaryDirectory(prefix="lading-piece-") as folder:
-        path = str(Path(folder) / "model.onnx")
-        Serialize(sync="never", weights="copy").write(model, path, Note())
-        try:
-            session, _ = open_session(path, runtime)
-            got = dict(
-                zip(session.outputs, session.run({name: call.inputs[name] for name in session.inputs}), strict=True)
-            )
-        except RuntimeRejects as rejects:
-            return str(rejects)
+    try:
+        with session_of(model, runtime) as session:
+            feeds = {name: call.inputs[name] for name in session.inputs}
+            got = dict(zip(session.outputs, session.run(feeds), strict=True))
+    except RuntimeRejects as rejects:
+        return str(rejects)
     for name, expected in call.outputs.items():
         if name not in got:
             return f"there is no output '{name}'"

@@ -63,6 +63,16 @@ def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:
             yield attribute.as_graph()
 
 
+def values_read(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield what a node reads: its inputs, and what its bodies take from around it, at any depth."""
+    yield from (value for value in node.inputs if value is not None)
+    inside = dict.fromkeys(graph for body in bodies_of(node) for graph in (body, *body.subgraphs()))
+    for graph in inside:
+        for value in itertools.chain(graph.outputs, *(inner.inputs for inner in graph)):
+            if value is not None and value.graph not in inside:
+                yield value
+
+
 def like(value: ir.Value) -> ir.Value:
     """Return a new value of the type and the shape of another."""
     return ir.Value(type=value.type, shape=value.shape)

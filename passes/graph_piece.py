@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import attrs
 import onnx_ir as ir
 
-from .control_flow import bodies_of
+from .control_flow import values_read
 from .dialect import is_dialect_list
 
 Place = tuple[int, int]
@@ -44,7 +44,7 @@ class Pieces:
         self._all = list(model.graph)
         self._index = {node: index for index, node in enumerate(self._all)}
         self._reads = [
-            list(dict.fromkeys(place for value in _read(node) if (place := self._place(value)) is not None))
+            list(dict.fromkeys(place for value in values_read(node) if (place := self._place(value)) is not None))
             for node in self._all
         ]
         self.nodes = [node for node in self._all if not is_dialect_list(node)]
@@ -108,14 +108,6 @@ class Pieces:
                 found.add(index)
                 todo.extend(maker for maker, _ in self._reads[index] if is_dialect_list(self._all[maker]))
         return found
-
-
-def _read(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield the values that a node and the nodes of its bodies read."""
-    yield from (value for value in node.inputs if value is not None)
-    for body in bodies_of(node):
-        for inner in body:
-            yield from _read(inner)
 
 
 def _own_constants(graph: ir.Graph) -> None:

@@ -122,7 +122,7 @@ def _on_cluster(
 
 def _written(batch: Batch, results: list[Result]) -> Summary:
     """Write the page and the table of a batch into its folder."""
-    from ..commands.answers import write_whole
+    from ..whole_text import write_whole
     from .summary import summary_page
 
     summary = Summary(batch=batch, results=tuple(results), page=batch.output / PAGE)

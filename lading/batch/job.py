@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -92,10 +91,11 @@ def run_job(job: Job, tell: Tell | None = None) -> Result:
 
 def _run(job: Job, tell: Tell | None, begun: float) -> Result:
     from ..exporting import planned, run_export
-    from ..input_specs import example_call, parse_input
+    from ..input_specs import named_call, parse_input
     from ..model_reference import load_model
     from ..passes.request import Request
     from ..pipeline.recipe import load_recipe
+    from ..whole_text import write_whole
     from .contents import content_key
 
     named = load_model(job.model)
@@ -104,12 +104,8 @@ def _run(job: Job, tell: Tell | None, begun: float) -> Result:
     if job.threads:
         torch.set_num_threads(job.threads)
     specs = [parse_input(text) for text in job.inputs]
-    call = example_call(specs, named.model, named.args, named.kwargs)
-    overrides: dict[str, Any] = {"verify.enabled": job.verify}
-    if axes := call.axes if specs else named.dynamic_axes or {}:
-        overrides["normalize-arguments.dynamic_axes"] = axes
-    if call.input_names:
-        overrides["normalize-arguments.input_names"] = tuple(call.input_names)
+    call = named_call(named, specs)
+    overrides: dict[str, Any] = {"verify.enabled": job.verify, **call.overrides()}
     if job.opset is not None:
         overrides["target.opset"] = job.opset
     if job.weights is not None:
@@ -153,7 +149,7 @@ def _run(job: Job, tell: Tell | None, begun: float) -> Result:
         digest=_digest(job.file),
         facts=facts,
     )
-    _write(record, {"format": FORMAT, **result.to_dict()})
+    write_whole(record, json.dumps({"format": FORMAT, **result.to_dict()}, indent=2))
     return result
 
 
@@ -180,12 +176,6 @@ def _digest(file: str) -> str:
     names = {entry.value for tensor in tensors_of(model) for entry in tensor.external_data if entry.key == "location"}
     whole += [file_digest(Path(file).parent / name) for name in sorted(names)]
     return "-".join(whole)
-
-
-def _write(path: Path, said: Mapping[str, Any]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(said, indent=2), encoding="utf-8")
-    beside.replace(path)
 
 
 def _reproducer(job: Job) -> str | None:

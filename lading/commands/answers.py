@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,23 +56,6 @@ def say(text: str) -> None:
 def say_json(data: Any) -> None:
     """Write an answer to stdout as one JSON document."""
     say(json.dumps(data, indent=2, default=str))
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file that is there whole or not at all.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
-    from ..pipeline.errors import UsageError
-
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
-        beside.replace(file)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UsageError(f"the file cannot be written: {error.strerror}", where=str(file)) from error
 
 
 class ShownByName(TyperGroup):

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from ..pipeline.errors import UsageError
-from .answers import AsFormat, Format, say, say_json, stderr_console, write_whole
+from ..whole_text import write_whole
+from .answers import AsFormat, Format, say, say_json, stderr_console
 
 if TYPE_CHECKING:
     from ..pipeline.report.runs import Run

@@ -61,7 +61,7 @@ def export(
     """
     from ..console import Progress, print_summary
     from ..exporting import export as run_export
-    from ..input_specs import example_call, parse_input
+    from ..input_specs import named_call, parse_input
     from ..model_reference import load_model
     from ..pipeline.audit import Sink
     from ..pipeline.project import find_project
@@ -69,8 +69,7 @@ def export(
 
     specs = [parse_input(text) for text in inputs or ()]
     named = load_model(model)
-    call = example_call(specs, named.model, named.args, named.kwargs)
-    axes = {**(named.dynamic_axes or {}), **call.axes} if not specs else call.axes
+    call = named_call(named, specs)
     console = stderr_console()
     progress = None if quiet else Progress(console)
     sinks: list[Sink] = [*([] if progress is None else [progress]), *([Spans()] if otel else [])]
@@ -92,7 +91,7 @@ def export(
             output,
             kwargs=call.kwargs,
             input_names=call.input_names,
-            dynamic_axes=axes or None,
+            dynamic_axes=call.axes or None,
             opset_version=opset,
             recipe=recipe,
             defaults=find_project(),

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from ..pipeline.errors import UsageError
-from .answers import AsFormat, Format, Settings, ShownByName, resolved_recipe, say, say_json, write_whole
+from ..whole_text import write_whole
+from .answers import AsFormat, Format, Settings, ShownByName, resolved_recipe, say, say_json
 
 recipes = typer.Typer(cls=ShownByName, help="List the recipes, show or compare them, or start one of your own.")
 

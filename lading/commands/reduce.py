@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,18 +27,14 @@ def reduce(
 
     Leaves with 0 where a piece was found; the command that it names leaves as the export did.
     """
-    from ..input_specs import example_call, parse_input
+    from ..input_specs import named_call, parse_input
     from ..model_reference import load_model
     from ..reducing import reduce as run_reduce
 
     specs = [parse_input(text) for text in inputs or ()]
     named = load_model(model)
-    call = example_call(specs, named.model, named.args, named.kwargs)
-    overrides: dict[str, Any] = {}
-    if axes := {**(named.dynamic_axes or {}), **call.axes} if not specs else call.axes:
-        overrides["normalize-arguments.dynamic_axes"] = axes
-    if call.input_names:
-        overrides["normalize-arguments.input_names"] = tuple(call.input_names)
+    call = named_call(named, specs)
+    overrides = call.overrides()
     if opset is not None:
         overrides["target.opset"] = opset
     found = run_reduce(

@@ -35,12 +35,12 @@ def replay(
     console.print(f"failed in {failure.step}: {failure.error.splitlines()[0]}", markup=False)
     call = None
     if model is not None:
-        from ..input_specs import example_call, parse_input
+        from ..input_specs import named_call, parse_input
         from ..model_reference import load_model
 
         named = load_model(model)
         specs = [parse_input(text) for text in inputs or ()]
-        call = named.model, example_call(specs, named.model, named.args, named.kwargs)
+        call = named.model, named_call(named, specs)
     progress = Progress(console)
     try:
         if call is None:

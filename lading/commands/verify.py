@@ -46,14 +46,14 @@ def verify(
     With --bisect the export is run again in memory, by --recipe and --set, where a check fails.
     """
     from ..bisecting import find_departure
-    from ..input_specs import example_call, parse_input
+    from ..input_specs import named_call, parse_input
     from ..model_reference import load_model
     from ..pipeline.errors import UsageError
     from ..verifying import verify_file
 
     specs = [parse_input(text) for text in inputs or ()]
     named = load_model(model)
-    call = example_call(specs, named.model, named.args, named.kwargs)
+    call = named_call(named, specs)
     shared: dict[str, Any] = {
         "kwargs": call.kwargs,
         "input_names": call.input_names,

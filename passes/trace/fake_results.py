@@ -241,7 +241,7 @@ class FakeResults:
         return FakeTensor(self.fake, meta, member.device)
 
     def _numbers(self, expressions: tuple[Any, ...]) -> list[Any]:
-        return [item if type(item) is int else self.axes.number_for(item) for item in expressions]
+        return [self._number(item) for item in expressions]
 
     def _number(self, item: Any) -> Any:
         return item if type(item) is int else self.axes.number_for(item)
@@ -295,10 +295,6 @@ def _as_it_is(size: Any) -> Any:
         return size
     expression = size.node._expr
     return int(expression) if expression.is_number else expression
-
-
-def _settings() -> tuple[Any, ...]:
-    return torch.get_default_dtype(), torch.compiler.is_exporting(), torch.are_deterministic_algorithms_enabled()
 
 
 def _memory(tensor: torch.Tensor) -> int:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 
 from ...pipeline.origin import NOWHERE, Origin, origin_of
-from ..control_flow import BODY, ELSE_BRANCH, IF, THEN_BRANCH, is_control_flow, is_sequence_operator
+from ..control_flow import BODY, ELSE_BRANCH, IF, THEN_BRANCH, is_control_flow, is_sequence_operator, values_read
 from ..dialect import bind, find_overload, is_dialect_list
 from ..trace.custom_operators import NAMESPACE, kept_function
 from .runtimes import from_numpy
@@ -85,10 +85,7 @@ def run_eagerly(graph: ir.Graph, inputs: Mapping[str, torch.Tensor]) -> EagerGra
                 runner.run(node)
             except NoValue as reason:
                 why = str(reason)
-            read = (*node.inputs, *_captured(node))
-            sources = tuple(
-                dict.fromkeys(place for value in read if value is not None for place in places.get(value, ()))
-            )
+            sources = tuple(dict.fromkeys(place for value in values_read(node) for place in places.get(value, ())))
             if is_dialect_list(node):
                 places[node.outputs[0]] = sources
                 continue
@@ -116,19 +113,6 @@ def run_eagerly(graph: ir.Graph, inputs: Mapping[str, torch.Tensor]) -> EagerGra
 def constant_tensor(value: ir.Value) -> torch.Tensor | None:
     """Return the tensor that a weight or constant of a graph holds."""
     return None if value.const_value is None else from_numpy(value.const_value.numpy())
-
-
-def _captured(node: ir.Node) -> list[ir.Value]:
-    """Return the values of the graph around a node that its bodies read."""
-    if not is_control_flow(node):
-        return []
-    found: dict[ir.Value, None] = {}
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            for inner in ir.traversal.RecursiveGraphIterator(attribute.as_graph()):
-                found.update(dict.fromkeys(value for value in inner.inputs if value is not None))
-            found.update(dict.fromkeys(attribute.as_graph().outputs))
-    return list(found)
 
 
 def _called(overload: Any, given: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ...pipeline.note import Note
-from .runtimes import open_session
+from .runtimes import Session, open_session
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -34,6 +35,22 @@ class Exposed:
     runtime: str
 
 
+@contextlib.contextmanager
+def session_of(model: ir.Model, runtime: str = "auto") -> Iterator[Session]:
+    """Load a model that stands in memory; its file is there for as long as the context is open.
+
+    Raises:
+        RuntimeLacks: nothing can run it.
+        RuntimeRejects: the runtime refuses it.
+    """
+    from ..serialize import Serialize
+
+    with tempfile.TemporaryDirectory(prefix="lading-model-") as folder:
+        path = str(Path(folder) / "model.onnx")
+        Serialize(sync="never", weights="copy").write(model, path, Note())
+        yield open_session(path, runtime)[0]
+
+
 def run_exposed(
     model: ir.Model, feeds: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], runtime: str = "auto"
 ) -> Exposed:
@@ -53,8 +70,6 @@ def run_exposed(
     """
     import onnx_ir as ir
 
-    from ..serialize import Serialize
-
     copy = model.clone()
     graph = copy.graph
     outputs = {value.name for value in graph.outputs}
@@ -67,10 +82,7 @@ def run_exposed(
         graph.inputs.append(stand_in)
     exposed = [name for name in made if name not in outputs]
     graph.outputs.extend(made[name] for name in exposed)
-    with tempfile.TemporaryDirectory(prefix="lading-exposed-") as folder:
-        path = str(Path(folder) / "model.onnx")
-        Serialize(sync="never", weights="copy").write(copy, path, Note())
-        session, _ = open_session(path, runtime)
+    with session_of(copy, runtime) as session:
         stand_ins = {CUT + name: tensor for name, tensor in given.items()}
         wanted = {**feeds, **stand_ins}
         got = session.run({name: wanted[name] for name in session.inputs})

@@ -10,12 +10,13 @@ the difference has grown over many of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from ...pipeline.origin import NOWHERE, Origin
+from ..control_flow import values_read
 from .comparison import OutputError, Tolerance, compare
 from .exposing import made_values, run_exposed
 
@@ -213,12 +214,12 @@ class Locator:
             if node is None or node in found:
                 continue
             found.add(node)
-            todo.extend(value for value in _reads(node) if value.name not in self._right)
+            todo.extend(value for value in values_read(node) if value.name not in self._right)
         # What is computed from weights alone waits for nothing, and stands with whoever reads it.
         return found
 
     def _reads_wrong(self, node: ir.Node, closure: Collection[ir.Node]) -> bool:
-        return any(value.name not in self._right and value.producer() in closure for value in _reads(node))
+        return any(value.name not in self._right and value.producer() in closure for value in values_read(node))
 
     def _explained(self) -> set[int]:
         """The captured operators all of whose results stand in the file."""
@@ -329,22 +330,6 @@ class Locator:
 
     def _functions(self) -> Sequence[Any]:
         return list(self.model.functions.values())
-
-
-def _reads(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield what a node reads, what its bodies read of the graph around them included."""
-    import onnx_ir as ir
-
-    yield from (value for value in node.inputs if value is not None)
-    for attribute in node.attributes.values():
-        graphs = [attribute.value] if attribute.type.name == "GRAPH" else []
-        graphs += list(attribute.value) if attribute.type.name == "GRAPHS" else []
-        for graph in graphs:
-            for inner in ir.traversal.RecursiveGraphIterator(graph):
-                for value in inner.inputs:
-                    if value is not None and value.graph is not graph:
-                        yield value
-            yield from (value for value in graph.outputs if value.graph is not graph)
 
 
 class _Index:

@@ -295,12 +295,18 @@ def matmul(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     return paired(op, first, op.Add(op.MatMul(a, d), op.MatMul(b, c)))
 
 
+def over_parts(op: Emitter, flags: ir.Value, reduce: Callable[..., ir.Value]) -> ir.Value:
+    """Make one flag of those of the two parts: all of them by ReduceMin, any by ReduceMax."""
+    counted = op.cast(flags, ir.DataType.INT64)
+    return op.cast(reduce(counted, [op.rank(counted) - 1], keepdims=0), ir.DataType.BOOL)
+
+
 @lowers("complex/aten::eq.Tensor")
 def equal(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     """Compare."""
     dtype = _dtype(x if is_complex(x) else y)
     alike = op.Equal(as_pairs(op, x, dtype), as_pairs(op, y, dtype))
-    return op.cast(op.ReduceMin(op.cast(alike, ir.DataType.INT64), [op.rank(alike) - 1], keepdims=0), ir.DataType.BOOL)
+    return over_parts(op, alike, op.ReduceMin)
 
 
 @lowers("complex/aten::where.self")

@@ -15,10 +15,21 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
-from .complex import absolute, as_pairs, conjugate, equal, exp, log, paired, part, product, reciprocal, whole_power
-from .elimination import inverted, solved
-
-_BOOL, _INT64 = ir.DataType.BOOL, ir.DataType.INT64
+from .complex import (
+    absolute,
+    as_pairs,
+    conjugate,
+    equal,
+    exp,
+    log,
+    over_parts,
+    paired,
+    part,
+    product,
+    reciprocal,
+    whole_power,
+)
+from .elimination import inverted, no_errors, solved
 
 
 def _parts(op: Emitter, x: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -206,11 +217,15 @@ def tanh(op: Emitter, x: ir.Value) -> ir.Value:
     return paired(op, op.Div(t, divisor), op.Div(imaginary, divisor))
 
 
+def _turned(op: Emitter, x: ir.Value, function: Callable[[Emitter, ir.Value], ir.Value]) -> ir.Value:
+    """``-i f(i z)``."""
+    return op.Neg(_times_i(op, function(op, _times_i(op, x))))
+
+
 @lowers("complex/aten::tan")
 def tan(op: Emitter, x: ir.Value) -> ir.Value:
     """``-i tanh(i z)``."""
-    turned = tanh(op, _times_i(op, x))
-    return op.Neg(_times_i(op, turned))
+    return _turned(op, x, tanh)
 
 
 def _roots_around(op: Emitter, x: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -240,11 +255,6 @@ def acosh(op: Emitter, x: ir.Value) -> ir.Value:
     below, above = sqrt(op, _shifted(op, x, -1)), sqrt(op, _shifted(op, x, 1))
     real = op.Asinh(part(op, product(op, conjugate(op, below), above), 0))
     return paired(op, real, op.Mul(op.call("aten::atan2", part(op, below, 1), part(op, above, 0)), 2.0))
-
-
-def _turned(op: Emitter, x: ir.Value, function: Callable[[Emitter, ir.Value], ir.Value]) -> ir.Value:
-    """``-i f(i z)``."""
-    return op.Neg(_times_i(op, function(op, _times_i(op, x))))
 
 
 @lowers("complex/aten::asinh", "complex/aten::arcsinh")
@@ -285,7 +295,7 @@ def not_equal(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
 def equal_number(op: Emitter, x: ir.Value, *, other: Any) -> ir.Value:
     """Compare with a number."""
     same = op.Equal(x, as_pairs(op, other, _dtype(x)))
-    return op.cast(op.ReduceMin(op.cast(same, _INT64), [op.rank(same) - 1], keepdims=0), _BOOL)
+    return over_parts(op, same, op.ReduceMin)
 
 
 @lowers("complex/aten::ne.Scalar")
@@ -297,9 +307,7 @@ def not_equal_number(op: Emitter, x: ir.Value, *, other: Any) -> ir.Value:
 def _register_question(name: str) -> None:
     @lowers(f"complex/aten::{name}")
     def question(op: Emitter, x: ir.Value) -> ir.Value:
-        answers = op.cast(op.call(f"aten::{name}", x), _INT64)
-        either = op.ReduceMin if name == "isfinite" else op.ReduceMax
-        return op.cast(either(answers, [op.rank(answers) - 1], keepdims=0), _BOOL)
+        return over_parts(op, op.call(f"aten::{name}", x), op.ReduceMin if name == "isfinite" else op.ReduceMax)
 
 
 for _name in ("isnan", "isinf", "isfinite"):
@@ -345,7 +353,7 @@ def inverse(op: Emitter, x: ir.Value, *, check_errors: bool = False) -> tuple[ir
     made = _upper_and_lower(op, left, rows, op.rank(whole) - 2)
     if op.result_count == 1:
         return made
-    return made, _no_errors(op, x)
+    return made, no_errors(op, part(op, x, 0))
 
 
 @lowers("complex/aten::_linalg_solve_ex", "complex/aten::linalg_solve")
@@ -366,10 +374,4 @@ def solve(
     made = _upper_and_lower(op, found, _rows(op, matrix), op.rank(found) - 2)
     if vector:
         made = op.Squeeze(made, [op.rank(made) - 2])
-    return made if op.result_count == 1 else (made, None, None, _no_errors(op, matrix))
-
-
-def _no_errors(op: Emitter, x: ir.Value) -> ir.Value:
-    """Zero for each matrix."""
-    corner = op.Gather(op.Gather(part(op, x, 0), op.i64(0), axis=op.rank(x) - 2), op.i64(0), axis=op.rank(x) - 3)
-    return op.cast(op.Mul(corner, op.const_like(0, corner)), ir.DataType.INT32)
+    return made if op.result_count == 1 else (made, None, None, no_errors(op, part(op, matrix, 0)))

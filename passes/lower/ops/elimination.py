@@ -151,7 +151,7 @@ def inverted(op: Emitter, x: ir.Value) -> ir.Value:
     return eliminated(op, x, identity).solution
 
 
-def _no_errors(op: Emitter, x: ir.Value) -> ir.Value:
+def no_errors(op: Emitter, x: ir.Value) -> ir.Value:
     """Return the zero that says, for every matrix, that nothing went wrong."""
     return expand_to(op, op.const(0, ir.DataType.INT32), sizes_of(op, x, 0, op.rank(x) - 2))
 
@@ -160,7 +160,7 @@ def _no_errors(op: Emitter, x: ir.Value) -> ir.Value:
 def inv_ex(op: Emitter, x: ir.Value, *, check_errors: bool = False) -> tuple[ir.Value, ir.Value]:
     """Invert matrices; one without an inverse gives infinities or NaNs, as there is no way to raise an error."""
     del check_errors
-    return inverted(op, x), _no_errors(op, x)
+    return inverted(op, x), no_errors(op, x)
 
 
 @lowers("aten::inverse", "aten::linalg_inv")
@@ -244,7 +244,7 @@ def solve_ex(
 ) -> tuple[ir.Value | None, ...]:
     """Solve systems of linear equations; the factors, which only gradients read, are left out."""
     del check_errors
-    return solved(op, matrix, right, left), None, None, _no_errors(op, matrix)
+    return solved(op, matrix, right, left), None, None, no_errors(op, matrix)
 
 
 @lowers("aten::linalg_solve_ex")
@@ -253,7 +253,7 @@ def solve_ex_with_info(
 ) -> tuple[ir.Value, ir.Value]:
     """Solve systems of linear equations."""
     del check_errors
-    return solved(op, matrix, right, left), _no_errors(op, matrix)
+    return solved(op, matrix, right, left), no_errors(op, matrix)
 
 
 @lowers("aten::linalg_solve")
@@ -323,7 +323,7 @@ def cholesky_ex(
 ) -> tuple[ir.Value, ir.Value]:
     """Factor symmetric positive definite matrices."""
     del check_errors
-    return _cholesky(op, x, upper), _no_errors(op, x)
+    return _cholesky(op, x, upper), no_errors(op, x)
 
 
 @lowers("aten::linalg_cholesky", "aten::cholesky")

@@ -61,6 +61,14 @@ def patches(
     return op.Reshape(cut, op.i64(op.int_vector([0, 0, math.prod(kernel), product(op, counts)]))), counts
 
 
+def _channels(op: Emitter, weight: ir.Value) -> tuple[int, int]:
+    """Return the first two sizes of a weight."""
+    first, second = op.dim(weight, 0), op.dim(weight, 1)
+    if first is None or second is None:
+        raise op.cannot("a convolution of 64-bit floats whose channels are only known at run time")
+    return first, second
+
+
 def convolved(
     op: Emitter,
     x: ir.Value,
@@ -73,9 +81,7 @@ def convolved(
     groups: int,
 ) -> ir.Value:
     """Convolve by one product of matrices for each group of channels."""
-    outputs, inputs = op.dim(weight, 0), op.dim(weight, 1)
-    if outputs is None or inputs is None:
-        raise op.cannot("a convolution of 64-bit floats whose channels are only known at run time")
+    outputs, inputs = _channels(op, weight)
     cut, counts = patches(op, x, kernel, strides, pads, dilations)
     depth, places = inputs * math.prod(kernel), product(op, counts)
     cut = op.Reshape(cut, op.i64(op.int_vector([0, groups, depth, places])))
@@ -120,9 +126,7 @@ def convolved_transposed(
     groups: int,
 ) -> ir.Value:
     """Convolve transposed: the input, spread by the stride, with the weight turned round."""
-    inputs, outputs = op.dim(weight, 0), op.dim(weight, 1)
-    if outputs is None or inputs is None:
-        raise op.cannot("a convolution of 64-bit floats whose channels are only known at run time")
+    inputs, outputs = _channels(op, weight)
     spatial = len(kernel)
     for axis, size in enumerate(kernel, start=2):
         weight = op.Gather(weight, op.i64(list(range(size))[::-1]), axis=axis)

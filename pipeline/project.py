@@ -100,7 +100,8 @@ def _values(table: Mapping[str, Any], file: str, lines: Lines) -> Iterator[tuple
     for step, values in steps.items():
         place = lines.place(file, (*_TABLE, "set"), step)
         if not isinstance(values, dict):
-            hint = f"a step and an option: {step}.enabled = false"
+            whole = "." in step
+            hint = f"without the quotes: {step} = ..." if whole else f"a step and an option: {step}.enabled = false"
             raise RecipeError(f"tool.lading.set.{step} does not name an option", where=place, hint=hint)
         for key, value in values.items():
             place = lines.place(file, (*_TABLE, "set", step), key)

@@ -314,10 +314,13 @@ class Lines:
         table: tuple[str, ...] = ()
         for number, line in enumerate(text.splitlines(), start=1):
             if header := _HEADER.match(line):
-                table = tuple(part.strip().strip("\"'") for part in header.group(1).split("."))
+                table = tuple(_parts(header.group(1)))
                 found.setdefault((table, ""), number)
+                # [a.b] is where a table of its name first stands in [a], whether or not [a] has a line.
+                for depth, part in enumerate(table):
+                    found.setdefault((table[:depth], part), number)
             elif key := _KEY.match(line):
-                parts = [part.strip().strip("\"'") for part in key.group(1).split(".")]
+                parts = _parts(key.group(1))
                 found.setdefault(((*table, *parts[:-1]), parts[-1]), number)
                 found.setdefault((table, parts[0]), number)
         return cls(found)
@@ -332,5 +335,11 @@ class Lines:
         return file if number is None else f"{file}:{number}"
 
 
+_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+def _parts(dotted: str) -> list[str]:
+    """The parts of a dotted key; a quoted one is one part, dots and all."""
+    return [part.strip("\"'") for part in _PART.findall(dotted)]

@@ -32,7 +32,7 @@ ProjectRecipe = Annotated[
         "--recipe",
         "-r",
         metavar="NAME|FILE",
-        help="A recipe by its name, or a recipe file; by default that of [tool.lading], or inference.",
+        help="A recipe by its name, or a recipe file; by default that of \\[tool.lading], or inference.",
     ),
 ]
 Settings = Annotated[

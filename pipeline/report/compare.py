@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from ..errors import UsageError, did_you_mean
+from ..plain import toml_value
 from .lines import milliseconds
 from .runs import Event, Run, visit_of
 from .text import columns
@@ -81,7 +82,7 @@ SWITCHES: dict[str, tuple[str, Callable[[Comparison], list[str]]]] = {
     ),
     "recipe": (
         "a value of the recipe that differs",
-        lambda found: [f"{key}: {before} -> {after}" for key, (before, after) in found.recipe.items()],
+        lambda found: [f"{key}: {_valued(a)} -> {_valued(b)}" for key, (a, b) in found.recipe.items()],
     ),
     "plan": ("steps that were added, left out or moved", lambda found: list(found.plan)),
 }
@@ -177,15 +178,15 @@ def comparison_text(found: Comparison) -> str:
         rows.append((figure.name, _number(figure.name, figure.before), _number(figure.name, figure.after), change))
     lines += columns(rows)
     lines += ["", "the graphs are the same" if found.same_graph else "the graphs differ"]
-    tables: tuple[tuple[str, Mapping[str, tuple[Any, Any]]], ...] = (
-        ("operators", found.operators),
-        ("recipe", found.recipe),
-        ("versions", found.versions),
-        ("steps", found.steps),
+    tables: tuple[tuple[str, Mapping[str, tuple[Any, Any]], Callable[[Any], str]], ...] = (
+        ("operators", found.operators, _said),
+        ("recipe", found.recipe, _valued),
+        ("versions", found.versions, _said),
+        ("steps", found.steps, _said),
     )
-    for title, table in tables:
+    for title, table, say in tables:
         if table:
-            lines += ["", title, *columns([(f"  {key}", f"{_said(a)} -> {_said(b)}") for key, (a, b) in table.items()])]
+            lines += ["", title, *columns([(f"  {key}", f"{say(a)} -> {say(b)}") for key, (a, b) in table.items()])]
     if found.plan:
         lines += ["", "plan", *(f"  {line}" for line in found.plan)]
     return ("\n".join(lines) + "\n").encode("ascii", "backslashreplace").decode()
@@ -193,6 +194,11 @@ def comparison_text(found: Comparison) -> str:
 
 def _said(value: Any) -> str:
     return "-" if value is None else str(value)
+
+
+def _valued(value: Any) -> str:
+    """A value of a recipe as a recipe file has it."""
+    return "-" if value is None else toml_value(value)
 
 
 def _number(name: str, value: float | None) -> str:

@@ -50,6 +50,10 @@ def test_the_help_on_inputs_shows_the_sizes(lading):
     assert "float32[batch" in lading("export", "--help").out
 
 
+def test_the_help_on_recipes_names_the_table_of_a_project(lading):
+    assert "[tool.lading]" in lading("export", "--help").out
+
+
 def test_a_setting_overrides_the_recipe(nets, lading):
     lading("export", "nets.py:net", "-o", "net.onnx", "--set", "target.opset=11")
     assert 11 == onnx.load("net.onnx").opset_import[0].version

@@ -100,6 +100,8 @@ def test_a_recipe_with_the_name_of_a_shipped_one_is_refused(folder: Path) -> Non
         ('recipe-folders = ["gone"]\n', "recipe-folders", 4),
         ("set = 3\n", "tool.lading.set", 4),
         ("[tool.lading.set]\ntrace = true\n", "tool.lading.set.trace", 5),
+        ("[tool.lading.step.trace]\nenabled = true\n", "'step'", 4),
+        ("[tool.lading.set]\n'target.opset' = 15\n", "without the quotes: target.opset = ...", 5),
     ],
 )
 def test_a_mistake_is_said_with_file_line_and_key(folder: Path, table: str, key: str, line: int) -> None:

@@ -36,6 +36,11 @@ def test_values_of_the_recipe_that_differ(tmp_path: Path) -> None:
     assert {"capture.nodes": (6, 9)} == compare(*pair(tmp_path)).recipe
 
 
+def test_values_of_the_recipe_are_written_as_a_recipe_has_them(tmp_path: Path) -> None:
+    text = TEXT.replace("[step.negate-twice]\n", "[step.negate-twice]\nenabled = false\n")
+    assert "  negate-twice.enabled  true -> false\n" in comparison_text(compare(*pair(tmp_path, text)))
+
+
 def test_operators_whose_count_differs_in_the_end(tmp_path: Path) -> None:
     assert {"Abs": (3, 5), "Neg": (3, 4)} == compare(*pair(tmp_path)).operators
 

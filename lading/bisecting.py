@@ -19,7 +19,7 @@ from .pipeline.facts import Fact
 from .pipeline.note import Note
 from .pipeline.origin import NOWHERE, Origin, origin_of
 from .resolving import loaded_recipe
-from .verifying import verify_file
+from .verifying import file_interface, verify_file
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from .passes.signature.arguments import Arguments
+    from .passes.signature.interface import Interface
     from .passes.verification.eager_values import EagerGraph
     from .passes.verification.locating import Lineage, Place
     from .passes.verification.report import Check, Verification
@@ -236,7 +237,7 @@ def find_departure(
         )
         if verification.status != "failed":
             return Departure(verification=verification)
-        given.update(_interface(Path(file)))
+        given.update(_as_in(Path(file)))
     plan = planned(loaded_recipe(recipe, None), given, settings=tuple(settings), passes=tuple(passes))
     request = Request(model=model, args=args, kwargs=kwargs, reload=reload)
     if verification is None:
@@ -244,17 +245,18 @@ def find_departure(
         if verification.status != "failed":
             return Departure(verification=verification)
     check = verification.of_status("failed")[0]
-    watched = _Watched(plan, tensors=check.inputs, looks=True).run(request)
+    # By place: the file may have other names for them than the call.
+    watched = _Watched(plan, tensors=tuple(check.inputs.values()), looks=True).run(request)
     place, note = watched.place(file)
     return Departure(verification=verification, check=check, checked=tuple(watched.checked), place=place, note=note)
 
 
-def _interface(file: Path) -> dict[str, Any]:
+def _as_in(file: Path) -> dict[str, Any]:
     """What an export must be told to make a file of the same interface: opset, names and free axes of its inputs."""
     from lading.passes.files.external_data import read_model
 
+    names, interface = file_interface(file)
     graph = read_model(file)
-    stored = {tensor.name for tensor in graph.graph.initializer}
     axes = {
         value.name: {
             index: dim.dim_param
@@ -262,8 +264,11 @@ def _interface(file: Path) -> dict[str, Any]:
             if dim.dim_param.isidentifier()
         }
         for value in graph.graph.input
-        if value.name not in stored
+        if value.name in names
     }
+    if interface is not None:
+        # A pass of the export has changed the names; it runs again.
+        axes = {interface.called[place]: axes[name] for name, place in interface.inputs.items()}
     opset = next((entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")), None)
     found: dict[str, Any] = {} if opset is None else {"target.opset": opset}
     if any(axes.values()):
@@ -277,19 +282,18 @@ class _Watched:
 
     Attributes:
         plan: the plan, in which verify runs.
-        tensors: what to compare on, by the name of the input.
+        tensors: what to compare on, in the order of the call; nothing for the example.
         looks: whether the graph is compared after each step; otherwise the plan is only run.
         checked: what came of it.
     """
 
     plan: Plan
-    tensors: Mapping[str, torch.Tensor] = attrs.field(factory=dict)
+    tensors: tuple[torch.Tensor, ...] = ()
     looks: bool = False
     checked: list[StepCheck] = attrs.field(factory=list)
     _work: Any = None
     _eager: EagerGraph | None = None
     _final: ir.Model | None = None
-    _arguments: Arguments | None = None
     _parents: dict[int, tuple[int, ...]] = attrs.field(factory=dict)
     _touched: dict[str, set[int]] = attrs.field(factory=dict)
 
@@ -345,39 +349,45 @@ class _Watched:
     def _given(self, work: Work) -> Arguments:
         """The arguments with the inputs to compare on in the place of the example's."""
         arguments: Arguments = work.need(Fact.ARGUMENTS)
-        inputs = [attrs.evolve(item, tensor=self.tensors.get(item.name, item.tensor)) for item in arguments.inputs]
-        self._arguments = attrs.evolve(arguments, inputs=tuple(inputs))
-        return self._arguments
+        if not self.tensors:
+            return arguments
+        pairs = zip(arguments.inputs, self.tensors, strict=True)
+        return attrs.evolve(arguments, inputs=tuple(attrs.evolve(item, tensor=tensor) for item, tensor in pairs))
 
-    def _checker(self, work: Work, path: str) -> Any:
+    def _checker(self, work: Work, path: str, interface: Interface | None) -> Any:
         from .passes.verification.checking import Checker
         from .passes.verification.comparison import Tolerance
 
+        arguments = self._given(work)
         verify = next(step.made for step in self.plan.steps() if step.declaration.name == "verify")
         return Checker(
             path=path,
-            arguments=self._given(work),
+            arguments=arguments if interface is None else arguments.renamed(interface.names),
             tolerance=Tolerance(rtol=verify.rtol, atol=verify.atol),
             runtime=verify.runtime,
             samples=0,
             sizes=False,
             seed=verify.seed,
+            outputs=None if interface is None else interface.outputs,
         )
 
     def _check(self, work: Work) -> Check:
         """Compare the graph in progress with eager."""
         from .passes.serialize import Serialize
+        from .passes.signature.interface import interface_of
 
         with tempfile.TemporaryDirectory(prefix="lading-bisect-") as folder:
             path = str(Path(folder) / "model.onnx")
             Serialize(sync="never", weights="copy").write(work.need_model(), path, Note())
-            verification: Verification = self._checker(work, path).run()
+            interface = interface_of(work.need_model().graph)
+            verification: Verification = self._checker(work, path, interface).run()
         return verification.checks[0]
 
     def place(self, file: str | os.PathLike[str] | None) -> tuple[Place | None, str | None]:
         """Find the first node that departs, in the file or in what the run has made; second, what limits the answer."""
         import onnx_ir as ir
 
+        from .passes.signature.interface import interface_of
         from .passes.verification.locating import Locator
         from .passes.verification.runtimes import RuntimeLacks, RuntimeRejects
 
@@ -385,7 +395,8 @@ class _Watched:
         if self._eager is None or final is None:
             return None, "no node was looked for: the run ended before there was a file"
         model = final if file is None else ir.load(file)
-        checker = self._checker(self._work, "" if file is None else os.fspath(file))
+        interface = interface_of(model.graph) if file is None else file_interface(Path(file))[1]
+        checker = self._checker(self._work, "" if file is None else os.fspath(file), interface)
         locator = Locator(
             model=model,
             eager=self._eager,

@@ -194,8 +194,13 @@ class Exported:
         Raises:
             UsageError: onnxruntime is not installed, or the inputs do not fit.
         """
+        from .passes.signature.interface import interface_of
+
         arguments = self.work.values.get(Fact.ARGUMENTS)
-        paths = {item.name: item.path for item in getattr(arguments, "inputs", ())}
+        called = getattr(arguments, "inputs", ())
+        interface = interface_of(self.model.graph)
+        names = [item.name for item in called] if interface is None else interface.names
+        paths = {name: item.path for name, item in zip(names, called, strict=True)}
         feeds = feeds_of(args, kwargs, self.input_names, paths)
         session = self._runtime_session()
         arrays = {name: _array(value) for name, value in feeds.items()}

@@ -360,7 +360,9 @@ class _Departing:
             arguments = self.whole.work.need(Fact.ARGUMENTS)
             verification: Verification = self.whole.work.need(Fact.VERIFIED)
             given = verification.of_status("failed")[0].inputs
-            tensors = {item.name: given.get(item.name, item.tensor) for item in arguments.inputs}
+            # By place: the file may have other names for them than the call.
+            places = tuple(given.values()) or tuple(item.tensor for item in arguments.inputs)
+            tensors = {item.name: tensor for item, tensor in zip(arguments.inputs, places, strict=True)}
             graph = self.whole.pieces.model.graph
             with arguments.small_weights_loaded():
                 known = dict(run_eagerly(graph, tensors).values)

@@ -22,6 +22,8 @@ from .pipeline.run import target_of
 from .pipeline.work import Work
 
 if TYPE_CHECKING:
+    from .passes.signature.arguments import Arguments
+    from .passes.signature.interface import Interface
     from .passes.verification.report import Verification
 
 
@@ -47,7 +49,8 @@ def verify_file(
         args: the example arguments, in any form that :func:`lading.export` takes.
         kwargs: further keyword arguments of the call.
         input_names: names of the tensors of the call, in order; by default as the file has them, or as the call names
-            them where the file was exported without some of them.
+            them where the file was exported without some of them. A file whose interface a pass has changed says itself
+            which is which.
         recipe: the recipe whose steps normalize-arguments, attach-weights and verify are used.
         weights: the checkpoint that has the values of the model's weights, as for :func:`lading.export`.
         settings: overrides as text: ``"verify.rtol=1e-3"``.
@@ -62,9 +65,9 @@ def verify_file(
     Raises:
         UsageError: the file cannot be read, or the call does not fit the model or the file.
     """
-    names = _input_names(Path(file))
+    names, interface = file_interface(Path(file))
     overrides: dict[str, Any] = {
-        "normalize-arguments.input_names": tuple(input_names or names),
+        "normalize-arguments.input_names": tuple(input_names or (names if interface is None else ())),
         "verify.enabled": True,
     }
     if inputs:
@@ -82,7 +85,9 @@ def verify_file(
     steps = {step.declaration.name: step.made for step in resolved.steps()}
     work = Work(target=target_of(resolved), request=Request(model=model, args=args, kwargs=kwargs, reload=reload))
     steps["normalize-arguments"].run(work, Note())
-    if not input_names:
+    if interface is not None:
+        interface = _fitted(interface, work.need(Fact.ARGUMENTS), named=bool(input_names), file=file)
+    elif not input_names:
         given = attrs.evolve(steps["normalize-arguments"], input_names=())
         _name_by_call(work, given, names)
     if weights is not None:
@@ -91,13 +96,28 @@ def verify_file(
 
     work.provide(Fact.FILE, Written(os.fspath(file), (), Path(file).stat().st_size))
     try:
-        steps["verify"].run(work, Note())
+        steps["verify"].compare(work, Note(), interface)
     except VerificationFailed:
         # The report says what differs; whether that is an error is the caller's to say.
         if Fact.VERIFIED not in work.values:
             raise
     verification: Verification = work.need(Fact.VERIFIED)
     return verification
+
+
+def _fitted(interface: Interface, call: Arguments, *, named: bool, file: str | os.PathLike[str]) -> Interface:
+    """The interface of a file beside a call whose tensors may have been named anew, which then holds.
+
+    Raises:
+        UsageError: the call has another number of tensors than the one of the export.
+    """
+    if len(interface.called) != len(call.inputs):
+        raise UsageError(
+            f"the file was exported from a call of {len(interface.called)} tensors, this one has {len(call.inputs)}",
+            where=os.fspath(file),
+            hint=f"they were {', '.join(interface.called)}",
+        )
+    return attrs.evolve(interface, inputs={}, called=tuple(i.name for i in call.inputs)) if named else interface
 
 
 def _name_by_call(work: Work, normalize: Any, names: Sequence[str]) -> None:
@@ -121,11 +141,27 @@ def _name_by_call(work: Work, normalize: Any, names: Sequence[str]) -> None:
         )
 
 
-def _input_names(file: Path) -> tuple[str, ...]:
+def file_interface(file: Path) -> tuple[tuple[str, ...], Interface | None]:
+    """Return the names of the inputs that a file asks for, and what it says of them where places do not.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+    """
     if not file.is_file():
         raise UsageError(f"there is no file {file}", hint="lading export MODEL -o FILE writes one")
     from lading.passes.files.external_data import read_model
+    from lading.passes.signature.interface import METADATA_KEY, Interface
 
     model = read_model(file)
     initializers = {tensor.name for tensor in model.graph.initializer}
-    return tuple(value.name for value in model.graph.input if value.name not in initializers)
+    names = tuple(value.name for value in model.graph.input if value.name not in initializers)
+    said = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
+    if said is None:
+        return names, None
+    try:
+        found = Interface.from_text(said)
+        if set(found.inputs) - set(names) or len(found.outputs) != len(model.graph.output):
+            raise ValueError(f"{METADATA_KEY} in the metadata is that of another graph")
+    except ValueError as error:
+        raise UsageError(str(error), where=str(file), hint="export it again, or remove that entry") from error
+    return names, found

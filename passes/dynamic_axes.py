@@ -101,6 +101,8 @@ class DynamicAxes:
 
     def run(self, work: Work, note: Note) -> None:
         """Check inputs, name outputs, provide the table."""
+        from .signature.interface import settle_interface
+
         model = work.model
         assert model is not None
         arguments = work.values.get(Fact.ARGUMENTS)
@@ -114,6 +116,7 @@ class DynamicAxes:
         for name, axes in table.by_name().items():
             shown = {str(axis): symbol for axis, symbol in axes.items()}
             note.decided("dynamic axes", "the file leaves them free", value=name, axes=shown)
+        settle_interface(model.graph, [argument.name for argument in getattr(arguments, "inputs", ())])
         work.provide(Fact.AXES, table)
 
     def _limits(self, work: Work, note: Note) -> tuple[SizeLimit, ...]:

@@ -41,6 +41,17 @@ class Written:
     bytes: int
 
 
+def _write_interface(model: ir.Model) -> None:
+    """Say in the metadata which input and output is which, where a pass has given them other names or places."""
+    from .signature.interface import METADATA_KEY, changed_interface
+
+    changed = changed_interface(model.graph)
+    if changed is None:
+        model.metadata_props.pop(METADATA_KEY, None)
+    else:
+        model.metadata_props[METADATA_KEY] = changed.to_text()
+
+
 @functools.cache
 def _own_version() -> str:
     return importlib.metadata.version("lading")
@@ -124,6 +135,7 @@ class Serialize:
         model.metadata_props.update(getattr(work.request, "metadata", {}))
         model.producer_name, model.producer_version = "lading", _own_version()
         self._write_origins(model)
+        _write_interface(model)
         _complete_opsets(model, work, note)
         if self.check:
             _check(model)

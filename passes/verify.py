@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..pipeline.note import Note
     from ..pipeline.work import Work
+    from .signature.interface import Interface
     from .trace.capture import Guard
     from .verification.report import Verification
 
@@ -62,12 +63,24 @@ class Verify:
 
     def run(self, work: Work, note: Note) -> None:
         """Check, record, and raise if a check failed."""
+        from .signature.interface import interface_of
+
+        self.compare(work, note, None if work.model is None else interface_of(work.model.graph))
+
+    def compare(self, work: Work, note: Note, interface: Interface | None) -> None:
+        """Check a file whose inputs and outputs are those of the call as `interface` says; None for by their places.
+
+        Raises:
+            VerificationFailed: a check failed; what was found is recorded all the same.
+        """
         from .size_limits import size_limits, telling_sizes
         from .verification.checking import Checker
         from .verification.comparison import Tolerance
         from .verification.given import read_inputs
 
         arguments, guards = work.need(Fact.ARGUMENTS), _guards(work)
+        if interface is not None:
+            arguments = arguments.renamed(interface.names)
         given = {os.fspath(file): read_inputs(file, arguments.inputs) for file in self.inputs}
         with _on_disk(work) as path:
             verification = Checker(
@@ -83,6 +96,7 @@ class Verify:
                 weights=_weight_inputs(work),
                 limits=size_limits(guards),
                 telling=lambda sizes: telling_sizes(guards, sizes, arguments.ranges, self.borders),
+                outputs=None if interface is None else interface.outputs,
             ).run()
         work.provide(Fact.VERIFIED, verification)
         _record(verification, note)
@@ -106,6 +120,8 @@ def _record(verification: Verification, note: Note) -> None:
             check=check.label,
             **{key: value for key, value in check.to_dict().items() if key in ("sizes", "absolute", "relative")},
         )
+    for name in verification.added_outputs:
+        note.warned("an output is none of the model's, and was not compared", output=name)
     for axis in verification.unchecked_axes() if not verification.of_status("failed") else ():
         note.warned("a dynamic axis could only be checked at the example's size", axis=axis)
     if verification.instead:

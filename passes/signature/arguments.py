@@ -124,6 +124,11 @@ class Arguments:
     recorded_sizes: Mapping[str, int] = attrs.field(factory=dict)
     unrolled_axes: frozenset[str] = frozenset()
 
+    def renamed(self, names: Sequence[str]) -> Arguments:
+        """Return the same call with other names for its tensors, in order."""
+        pairs = zip(self.inputs, names, strict=True)
+        return attrs.evolve(self, inputs=tuple(attrs.evolve(item, name=name) for item, name in pairs))
+
     @property
     def trains(self) -> bool:
         """Whether the exported graph is for training: the mode says so, or a module whose own mode is preserved."""

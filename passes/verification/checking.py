@@ -44,6 +44,8 @@ class Checker:
             `state_dict` are known without.
         limits: conditions on sizes outside of which the file need not be right.
         telling: gives further sizes to try, with the reason, for those of the example.
+        outputs: for each output of the file, which of the model's it is, or None for one that is none of them; by
+            default their order says it.
     """
 
     path: str
@@ -58,6 +60,7 @@ class Checker:
     weights: Mapping[str, torch.Tensor] = attrs.field(factory=dict)
     limits: tuple[Limit, ...] = ()
     telling: Callable[[Mapping[str, int]], Sequence[tuple[str, Mapping[str, int]]]] | None = None
+    outputs: tuple[int | None, ...] | None = None
 
     def run(self) -> Verification:
         """Run all checks; what goes wrong in one is its result, not an exception."""
@@ -67,6 +70,7 @@ class Checker:
         checks: list[Check] = []
         runtimes: dict[str, None] = {}
         instead = None
+        added: tuple[str, ...] = ()
         for provider in dict.fromkeys(short_name(name) for name in self.providers):
             named = provider if len(self.providers) > 1 else None
             try:
@@ -80,7 +84,11 @@ class Checker:
             checks.extend(attrs.evolve(check, provider=named) for check in self._checks(session))
             runtimes[session.runtime] = None
             instead = instead or why
-        return Verification(checks=tuple(checks), runtime=", ".join(runtimes) or None, instead=instead)
+            if self.outputs is not None:
+                added = tuple(name for name, place in zip(session.outputs, self.outputs, strict=True) if place is None)
+        return Verification(
+            checks=tuple(checks), runtime=", ".join(runtimes) or None, instead=instead, added_outputs=added
+        )
 
     def _checks(self, session: Session) -> Iterator[Check]:
         import torch
@@ -199,9 +207,16 @@ class Checker:
     def _compared(
         self, session: Session, expected: list[torch.Tensor], got: list[torch.Tensor]
     ) -> tuple[str | None, tuple[OutputError, ...]]:
+        names = [*session.outputs, *(f"output {index}" for index in range(len(session.outputs), len(got)))]
+        if self.outputs is not None:
+            in_file = {place: index for index, place in enumerate(self.outputs) if place is not None}
+            missing = [str(place + 1) for place in range(len(expected)) if place not in in_file]
+            if missing:
+                return f"the file does not give output {', '.join(missing)} of the model's {len(expected)}", ()
+            got = [got[in_file[place]] for place in range(len(expected))]
+            names = [names[in_file[place]] for place in range(len(expected))]
         if len(expected) != len(got):
             return f"the file has {len(got)} outputs, the model {len(expected)}", ()
-        names = [*session.outputs, *(f"output {index}" for index in range(len(session.outputs), len(got)))]
         coarsest = self.coarsest()
         found = tuple(
             compare(name, a, b, self.tolerance, coarsest) for name, a, b in zip(names, expected, got, strict=False)
@@ -236,9 +251,12 @@ class Checker:
         known = {**self._state(), **self.weights, **examples}
         return {name: known[name] for name in names if name in known}
 
-    def expected(self) -> list[torch.Tensor]:
-        """Return what the model gives for the example."""
-        return self._eager([item.tensor for item in self.arguments.inputs], self.seed)
+    def expected(self) -> list[torch.Tensor | None]:
+        """Return what the model gives for the example, in the order of the file; None for outputs that are not its."""
+        found = self._eager([item.tensor for item in self.arguments.inputs], self.seed)
+        if self.outputs is None:
+            return [*found]
+        return [None if place is None or place >= len(found) else found[place] for place in self.outputs]
 
     def coarsest(self) -> torch.dtype | None:
         """Return the coarsest floating-point type among weights and inputs."""

@@ -115,7 +115,7 @@ class Locator:
         model: the file's graph.
         eager: what PyTorch computes for the captured graph.
         feeds: a tensor for each input of the file.
-        expected: what eager gives for each output of the file, in order.
+        expected: what eager gives for each output of the file, in order; None for one that is none of the model's.
         lineage: what is known of a node of the file.
         tolerance: which differences are accepted.
         coarsest: the coarsest type that the model computes in.
@@ -125,7 +125,7 @@ class Locator:
     model: ir.Model
     eager: EagerGraph
     feeds: Mapping[str, torch.Tensor]
-    expected: Sequence[torch.Tensor]
+    expected: Sequence[torch.Tensor | None]
     lineage: Callable[[ir.Node], Lineage]
     tolerance: Tolerance = attrs.field(factory=Tolerance)
     coarsest: torch.dtype | None = None
@@ -171,7 +171,10 @@ class Locator:
         return [
             value
             for value, expected in zip(outputs, self.expected, strict=False)
-            if value.name and value.name in got and self.agrees(expected, got[value.name]).problem
+            if expected is not None
+            and value.name
+            and value.name in got
+            and self.agrees(expected, got[value.name]).problem
         ]
 
     def _drift(self, got: Mapping[str, torch.Tensor]) -> Place:
@@ -316,7 +319,7 @@ class Locator:
         results += [
             expected
             for value, expected in zip(self.model.graph.outputs, self.expected, strict=False)
-            if value.producer() is node
+            if expected is not None and value.producer() is node
         ]
         errors = [self.agrees(result, value) for result in results for value in values]
         return min((error for error in errors if error.problem), key=lambda error: error.absolute, default=None)

@@ -117,11 +117,13 @@ class Verification:
         checks: what was run, in order.
         runtime: name and version of what ran the file, or None if nothing could.
         instead: why that is not onnxruntime, or None if it is.
+        added_outputs: outputs of the file that a pass has added; they are none of the model's, and were not compared.
     """
 
     checks: tuple[Check, ...]
     runtime: str | None = None
     instead: str | None = None
+    added_outputs: tuple[str, ...] = ()
 
     def of_status(self, status: Status) -> tuple[Check, ...]:
         """Return the checks that have a status."""
@@ -187,6 +189,7 @@ class Verification:
             "status": self.status,
             "runtime": self.runtime,
             "instead": self.instead,
+            "added_outputs": list(self.added_outputs),
             "outputs": [error.to_dict() for error in self.worst()],
             "checks": [check.to_dict() for check in self.checks],
         }
@@ -211,8 +214,11 @@ class Verification:
                 _shown(check.absolute),
                 Text(check.reason or ""),
             )
-        if self.instead:
-            table.caption = Text(f"run by {self.runtime}, because {self.instead}")
+        said = [f"run by {self.runtime}, because {self.instead}"] if self.instead else []
+        if self.added_outputs:
+            said.append(f"not compared, because a pass has added them: {', '.join(self.added_outputs)}")
+        if said:
+            table.caption = Text("\n".join(said))
             table.caption_justify = "left"
         return table
 

@@ -159,7 +159,7 @@ class TestRenameInterface:
         names_of = plain(reference).output_names
         names = {"input_ids": "tokens", "attention_mask": "mask", names_of[0]: "states"}
         order = ("mask", "tokens")
-        exported = export(reference, cookbook["RenameInterface"](names=names, order=order))
+        exported = export(reference, cookbook["RenameInterface"](names=names, order=order), verify=True)
         assert order == tuple(exported.input_names[:2])
         assert "states" == exported.output_names[0]
         onnx.checker.check_model(exported.model_proto, full_check=True)

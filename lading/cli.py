@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from .commands.answers import stderr_console
+from .commands.answers import Interrupted, Interruptible, stderr_console
 from .commands.audit import audit
 from .commands.batch import batch
 from .commands.explain import explain
@@ -30,6 +30,7 @@ from .pipeline.errors import InternalError, LadingError
 
 app = typer.Typer(
     name="lading",
+    cls=Interruptible,
     help="Export PyTorch models to ONNX as a declared pipeline of passes.",
     no_args_is_help=True,
     add_completion=False,
@@ -52,8 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     except LadingError as error:
         _complain(error)
         code = error.exit_code
-    except KeyboardInterrupt:
-        stderr_console().print("interrupted; nothing was left half-written")
+    except Interrupted as interrupted:
+        stderr_console().print(str(interrupted), markup=False, highlight=False)
         code = INTERRUPTED
     except (typer.Exit, typer.Abort) as leaving:
         code = getattr(leaving, "exit_code", 1)

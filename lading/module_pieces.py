@@ -62,7 +62,9 @@ def smallest_module(
         error: what the export of the model fails with.
         ends: when to stop.
     """
-    positional, named = _call(args, kwargs)
+    from .passes.signature.binding import split_call
+
+    positional, named = split_call(Request(model=model, args=args, kwargs=kwargs))
     modules = dict(model.named_modules()) if callable(getattr(model, "named_modules", None)) else {"": model}
     calls = _calls(model, positional, named) if len(modules) > 1 else {}
     path, tests, minimal = "", 0, True
@@ -93,16 +95,6 @@ def smallest_module(
         tests=tests,
         minimal=minimal,
     )
-
-
-def _call(args: Any, kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The classic form of `args`, taken apart: a last dict has keyword arguments."""
-    positional = args if isinstance(args, tuple) else (args,)
-    named = dict(kwargs)
-    if positional and isinstance(positional[-1], dict):
-        named = {**positional[-1], **named}
-        positional = positional[:-1]
-    return positional, named
 
 
 def _calls(

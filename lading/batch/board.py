@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ..console import readable_bytes
 from .file import Job
-from .job import Result
+from .job import Result, counted
 
 ROWS = 30
 """How many jobs are shown at once: those that run and that failed go before those that wait or are done."""
@@ -92,9 +92,7 @@ class Board:
                     Text(row.text, overflow="ellipsis", no_wrap=True),
                     "" if seconds is None else f"{seconds:.1f} s",
                 )
-            counts = {status: sum(row.status == status for _, row in rows) for status in _ORDER}
-            total = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-            return Group(table, Text(total, style="bold"))
+            return Group(table, Text(counted((row.status for _, row in rows), tuple(_ORDER)), style="bold"))
 
 
 def _outcome(result: Result) -> str:

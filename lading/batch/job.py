@@ -7,7 +7,8 @@ import contextlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,12 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return attrs.asdict(self)
+
+
+def counted(statuses: Iterable[str], order: Sequence[str] = ("exported", "unchanged", "failed")) -> str:
+    """Return how many there are of each status that is there: "3 exported, 1 failed"."""
+    counts = Counter(statuses)
+    return ", ".join(f"{counts[status]} {status}" for status in order if counts[status])
 
 
 def failed(job: Job, error: str, *, code: str = "internal", exit_code: int = 5, seconds: float = 0.0) -> Result:

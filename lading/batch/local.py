@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing import connection
 from typing import Any
 
@@ -36,7 +38,8 @@ class _Worker:
         ours, theirs = _context.Pipe()
         # Not daemonic: a model may start processes of its own.
         process = _context.Process(target=_work, args=(theirs,), name="lading-batch")
-        process.start()
+        with _interrupts_held():
+            process.start()
         theirs.close()
         return cls(process, ours)
 
@@ -52,6 +55,23 @@ class _Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C from processes that start here, from their first moment on: it is for us, who end them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # Started with the first process otherwise, and lets interrupts through when it has.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_here(
@@ -117,8 +137,6 @@ def _ended(code: int | None) -> str:
 def _work(pipe: Any) -> None:
     """Do jobs until the other end is closed."""
     # The terminal's interrupt goes to every process of the group; the parent says when to stop.
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(os.devnull, "w") as nothing:
         # What a model prints would run through the board.

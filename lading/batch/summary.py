@@ -11,9 +11,7 @@ from typing import Any
 
 from ..console import readable_bytes
 from ..pipeline.run import versions
-from .job import Result
-
-STATUSES = ("exported", "unchanged", "failed")
+from .job import Result, counted
 
 _STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 20%, transparent); }
@@ -37,7 +35,7 @@ def summary_page(title: str, results: Sequence[Result], output: Path) -> str:
         results: what the jobs came to, in the order of the file.
         output: the folder that the page is for.
     """
-    total = counted(results) or "no exports"
+    total = counted(result.status for result in results) or "no exports"
     seen = ", ".join(f"{name} {version}" for name, version in versions().items())
     return "\n".join(
         [
@@ -56,12 +54,6 @@ def summary_page(title: str, results: Sequence[Result], output: Path) -> str:
             "",
         ]
     )
-
-
-def counted(results: Sequence[Result]) -> str:
-    """Return how many there are of each status: "3 exported, 1 failed"."""
-    counts = {status: sum(result.status == status for result in results) for status in STATUSES}
-    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 
 
 def _row(result: Result, output: Path) -> str:

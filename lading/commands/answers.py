@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +58,32 @@ def say(text: str) -> None:
 def say_json(data: Any) -> None:
     """Write an answer to stdout as one JSON document."""
     say(json.dumps(data, indent=2, default=str))
+
+
+class Interrupted(Exception):
+    """Somebody has pressed Ctrl-C; the message says in one sentence what that leaves."""
+
+
+class Interruptible(TyperGroup):
+    """All commands: an interrupt in one of them is `Interrupted`, and ends in a sentence."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line."""
+        with _interruptible():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command of `ctx`."""
+        with _interruptible():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted; nothing was left half-written") from error
 
 
 class ShownByName(TyperGroup):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .answers import AsFormat, Format, say, say_json, stderr_console
+from .answers import AsFormat, Format, Interrupted, say, say_json, stderr_console
 
 
 def batch(
@@ -36,20 +36,22 @@ def batch(
         return
     from ..batch import Batch, run_batch
     from ..batch.board import Board
-    from ..batch.job import Result
-    from ..batch.summary import counted
+    from ..batch.job import Result, counted
     from ..pipeline.errors import UsageError
 
     if file is None:
         raise UsageError("no file of exports is named", hint="lading batch exports.toml")
     console = stderr_console()
     boards: list[Board] = []
+    statuses: dict[str, str] = {}
 
     def begin(found: Batch) -> None:
+        statuses.update({job.name: "not done" for job in found.jobs})
         boards.append(Board(found.jobs, console))
         boards[0].__enter__()
 
     def done(result: Result) -> None:
+        statuses[result.job] = result.status
         boards[0].done(result)
 
     try:
@@ -63,11 +65,14 @@ def batch(
             tell=lambda said: boards[0].tell(said),
             on_result=done,
         )
+    except KeyboardInterrupt as error:
+        how = counted(statuses.values(), ("exported", "unchanged", "failed", "not done"))
+        raise Interrupted(f"interrupted: {how}; the same command goes on from there") from error
     finally:
         for board in boards:
             board.__exit__(None, None, None)
     if format is Format.json:
         say_json(summary.to_dict())
-    console.print(f"{counted(summary.results)}: {summary.page}", markup=False, highlight=False)
+    console.print(f"{counted(statuses.values())}: {summary.page}", markup=False, highlight=False)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)

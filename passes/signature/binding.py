@@ -54,7 +54,7 @@ def bind_arguments(
             f"a model must be callable, and a {type(model).__name__} is not",
             hint="pass a torch.nn.Module or a function",
         )
-    positional, keywords = _split(request.args, request.kwargs, _signature(model))
+    positional, keywords = split_call(request)
     bound = _bind(model, positional, keywords)
     paths, tensors, baked = _tensors(bound)
     for kind, given in (("input", input_names), ("output", output_names)):
@@ -111,8 +111,17 @@ def call_members(request: Request) -> list[tuple[str, Any]]:
         UsageError: the arguments do not fit the signature.
     """
     model = torch_private.uncompiled(request.model)
-    positional, keywords = _split(request.args, request.kwargs, _signature(model))
+    positional, keywords = split_call(request)
     return _members(_bind(model, positional, keywords))
+
+
+def split_call(request: Request) -> Call:
+    """Return the positional and the keyword arguments of a request's example call.
+
+    Raises:
+        UsageError: an argument is given twice, or something that is no text names one.
+    """
+    return _split(request.args, request.kwargs, _signature(torch_private.uncompiled(request.model)))
 
 
 # ---- the call --------------------------------------------------------------------------------------------------------

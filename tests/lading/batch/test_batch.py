@@ -137,6 +137,19 @@ def test_a_killed_batch_goes_on_where_it_ended(folder: Path) -> None:
     assert {"net/inference": "unchanged", "waits/inference": "exported"} == statuses(run_batch(file, workers=1))
 
 
+def test_an_interrupted_batch_says_what_is_done_and_leaves_with_130(folder: Path) -> None:
+    file = exports(folder, "net", "waits", verify="false")
+    command = f"from lading.cli import main; main(['batch', {str(file)!r}, '--workers', '1'])"
+    running = subprocess.Popen([sys.executable, "-c", command], start_new_session=True, stderr=subprocess.PIPE)
+    assert running.stderr is not None
+    assert b"net/inference" in running.stderr.readline()
+    # As a terminal does: the processes that do the work get it too, one of them in the middle of a job.
+    os.killpg(running.pid, signal.SIGINT)
+    said = running.stderr.read().decode()
+    assert (130, "interrupted: 1 exported, 1 not done; the same command goes on from there\n") == (running.wait(), said)
+    assert "net/inference" in (folder / "exported" / "index.html").read_text()
+
+
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 

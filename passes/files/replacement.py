@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import Any
 
 from lading.passes.files.ahead import made_ahead
-from lading.passes.files.atomic_write import BUFFER, check_target, explained
+from lading.passes.files.atomic_write import check_target, explained, write_in_pieces
 from lading.pipeline.errors import UsageError
 
 fcntl: Any = None
@@ -177,7 +177,7 @@ class _Hidden:
         while True:
             self.path = target.with_name(f".{model.name}.{secrets.token_hex(4)}.part")
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-            self._file: Any = os.fdopen(handle, "wb", buffering=BUFFER)
+            self._file: Any = os.fdopen(handle, "wb", buffering=0)
             if fcntl is None:
                 return
             with contextlib.suppress(OSError):  # a file system without locks: then nobody removes the file either
@@ -193,10 +193,8 @@ class _Hidden:
         with explained(self.target, lambda: count), self._file as file:
             with contextlib.suppress(OSError):
                 os.chmod(self.path, stat.S_IMODE(self.target.stat().st_mode))
-            for block in made_ahead(blocks):
-                file.write(block)
-                count += len(block)
-            file.flush()
+            for written in write_in_pieces(file, made_ahead(blocks)):
+                count += written
             if sync:
                 os.fsync(file.fileno())
         return count

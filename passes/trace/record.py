@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import onnx_ir as ir
+import sympy
 import torch
 from lading.passes import torch_private
 from lading.passes.model_state import ModelState, Slot, preserved, replaced
 from lading.passes.signature.arguments import Arguments
 from lading.passes.signature.structure import unused_name
 from lading.passes.torch_private import FakeTensor, FakeTensorMode
+from lading.passes.trace.assertions import asserted
 from lading.passes.trace.capture import Capture
 from lading.passes.trace.composites import Composites
 from lading.passes.trace.custom_operators import kept_functions
@@ -96,14 +98,26 @@ class Run:
         self.axes.line = self.places.line
         self.recorder = Recorder(self.fake, self.axes, self.places, self._name_constant)
         if arguments.bake_branches:
-            shadow = self.recorder.shadow = Shadow(self.axes, self.places)
-            self.axes.presume = lambda question: shadow.answer(self.recorder, question)
+            self.recorder.shadow = Shadow(self.axes, self.places)
+        self.axes.presume = self._presumed
+        self.decisions: list[tuple[str, str, str]] = []
         self.constants: dict[str, str] = {}
         self.tied: dict[str, tuple[str, ...]] = {}
         self._stand_ins: dict[int, torch.Tensor] = {}
         self._literals: dict[str, int] = {}
         self._name_of: dict[int, str] = {}
         self._written: list[tuple[Slot, torch.Tensor, torch.Tensor]] = []
+
+    def _presumed(self, question: sympy.Basic) -> sympy.Basic | None:
+        """Return the answer to a question on what only the run knows: that of an assertion, or the example's."""
+        if question.is_Relational or question.is_Boolean:
+            holds = asserted(_call.__code__)
+            if holds is not None:
+                why = f"the file takes it to hold: {self.places.text()}"
+                self.decisions.append(("assertion left out", why, self.places.line()))
+                return sympy.sympify(holds)
+        shadow = self.recorder.shadow
+        return None if shadow is None else shadow.answer(self.recorder, question)
 
     # ---- stand-ins ---------------------------------------------------------------------------------------------------
 
@@ -265,6 +279,7 @@ class Run:
             constants={name: path for name, path in self.constants.items() if name in used},
             tied={name: names for name, names in self.tied.items() if name in used},
             dropped_outputs=self.outputs.dropped,
+            decisions=tuple(dict.fromkeys(self.decisions)),
             axes=dict(self.axes.sizes),
             seconds=seconds,
         )

@@ -329,6 +329,9 @@ class Axes(AskedShapeEnv):
             answer = self.presume(orig_expr)
             if answer is None:
                 raise
+            # What only the run knows limits no size.
+            self._answers[key] = answer
+            return answer
         self._answers[key] = answer
         if not orig_expr.free_symbols:
             return answer

@@ -40,13 +40,15 @@ TORCH, TORCHVISION = "torch==2.13.0", "torchvision==0.28.0"
 class Client:
     """One library: its program, and what its environment needs beside the packages of this Python.
 
-    `alone` leaves the requirements of what is listed out, where they clash with lading's.
+    `alone` leaves the requirements of what is listed out, where they clash with lading's. Libraries that agree with one
+    another are put into one environment, which they name; the others have one of their own.
     """
 
     library: str
     program: str
     needs: tuple[str, ...]
     alone: bool = False
+    environment: str = ""
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -58,6 +60,10 @@ class Client:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "CASES"
         )
         return tuple(ast.literal_eval(cases))
+
+
+def _together(library: str, program: str, *needs: str, alone: bool = False) -> Client:
+    return Client(library, program, needs, alone=alone, environment="shared")
 
 
 CLIENTS = (
@@ -74,6 +80,29 @@ CLIENTS = (
     Client("silero-vad", "silero", ("silero-vad==6.2.3",)),
     Client("ultralytics", "ultralytics_models", ("ultralytics==8.4.190", TORCHVISION)),
     Client("optimum-onnx", "optimum_models", ("optimum-onnx==0.1.0", "optimum==2.1.0", "transformers==4.57.6")),
+    _together("segmentation-models-pytorch", "segmentation_models", "segmentation-models-pytorch==0.6.0", TORCHVISION),
+    _together("kornia", "kornia_modules", "kornia==0.9.0"),
+    _together("monai", "monai_networks", "monai==1.6.1"),
+    _together("stable-baselines3", "stable_baselines", "stable-baselines3==2.9.2"),
+    _together("vit-pytorch", "vit", "vit-pytorch==1.26.14"),
+    _together("x-transformers", "x_transformer", "x-transformers==2.31.10"),
+    _together("diffusers", "diffusers_models", "diffusers==0.42.1"),
+    _together("peft", "peft_models", "peft==0.21.2"),
+    _together("open_clip_torch", "open_clip_models", "open_clip_torch==3.3.0", TORCHVISION),
+    _together("sentence-transformers", "sentence_models", "sentence-transformers==6.2.0"),
+    # Its requirement of PyTorch below 2.3 is not lading's, and nothing in it needs that.
+    _together("facenet-pytorch", "facenet", "facenet-pytorch==2.6.0", TORCHVISION, alone=True),
+    _together("efficientnet-pytorch", "efficientnet", "efficientnet-pytorch==0.7.1"),
+    _together("pretrainedmodels", "pretrained_models", "pretrainedmodels==0.7.4", "munch==4.0.0", alone=True),
+    _together("pytorch-tabnet", "tabnet", "pytorch-tabnet==4.1.0"),
+    _together("segment-anything", "segment_anything_models", "segment-anything==1.0", TORCHVISION, alone=True),
+    _together("spandrel", "spandrel_models", "spandrel==0.4.2", TORCHVISION),
+    _together("onnx2torch", "onnx2torch_round_trip", "onnx2torch==1.5.15", TORCHVISION),
+    _together(
+        "dynamic-network-architectures", "nnunet_networks", "dynamic-network-architectures==0.4.4", "timm==1.0.31"
+    ),
+    _together("gpytorch", "gpytorch_kernels", "gpytorch==1.15.2"),
+    _together("brevitas", "brevitas_networks", "brevitas==0.13.4", "onnxoptimizer==0.4.2"),
 )
 
 
@@ -100,24 +129,29 @@ class Result:
 
 def environment(client: Client, folder: Path) -> Path:
     """Return the Python of a library's environment, made if it is not there."""
-    place = folder / client.library
+    place = folder / (client.environment or client.library)
     python = place / "bin" / "python"
-    done = place / "ready"
+    done = place / (f"ready-{client.library}" if client.environment else "ready")
     if done.exists():
         return python
-    venv.create(place, with_pip=False)
-    site_packages = next((place / "lib").glob("python*/site-packages"))
-    # What is installed in the environment itself goes before it.
-    (site_packages / "zz_base.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n", encoding="utf-8")
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
     constraint = place / "constraints.txt"
-    constraint.write_text(f"{TORCH}\n", encoding="utf-8")
+    if not constraint.exists():
+        venv.create(place, with_pip=False)
+        # What is installed in the environment itself goes before it.
+        base = f"{sysconfig.get_paths()['purelib']}\n"
+        (_site_packages(place) / "zz_base.pth").write_text(base, encoding="utf-8")
+        subprocess.run([*install, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
+        constraint.write_text(f"{TORCH}\n", encoding="utf-8")
     subprocess.run([*install, *(["--no-deps"] if client.alone else ["-c", str(constraint)]), *client.needs], check=True)
-    subprocess.run([*install, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
-    if TORCHVISION in client.needs:
-        torchvision_operators.mend(site_packages)
+    if (_site_packages(place) / "torchvision").is_dir():
+        torchvision_operators.mend(_site_packages(place))
     done.touch()
     return python
+
+
+def _site_packages(place: Path) -> Path:
+    return next((place / "lib").glob("python*/site-packages"))
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------

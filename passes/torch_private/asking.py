@@ -8,8 +8,9 @@ the same way share a table of answers; and who has noted the questions behind a 
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import attrs
@@ -114,9 +115,11 @@ class AskedShapeEnv(ShapeEnv):  # type: ignore[misc]
 
     Attributes:
         asked: takes the questions, where somebody wants to know them.
+        is_check: who asks now raises an error where the answer is no.
     """
 
     asked: Asked | None = None
+    is_check = False
     _inside = True
 
     def __init__(self, **settings: Any) -> None:
@@ -128,6 +131,15 @@ class AskedShapeEnv(ShapeEnv):  # type: ignore[misc]
         self.whole_numbers: dict[int, Number] = {}
         self._quotients = 0, False
         self._inside = False
+
+    @contextlib.contextmanager
+    def checking(self) -> Iterator[None]:
+        """Take what is asked while the context is open for a check."""
+        before, self.is_check = self.is_check, True
+        try:
+            yield
+        finally:
+            self.is_check = before
 
     def ask_again(self, question: Question) -> Any:
         """Return the answer to a question of before, by what is known now."""

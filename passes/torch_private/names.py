@@ -28,6 +28,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.fx.experimental.sym_node", "SymNode._add"),
     ("torch.fx.experimental.sym_node", "SymNode._int_floordiv"),
     ("torch.fx.experimental.sym_node", "SymNode._sym_max"),
+    ("torch.fx.experimental.sym_node", "SymNode.expect_true"),
     ("torch.fx.experimental.sym_node", "_NO_HINT"),
     ("torch._C", "_VariableFunctions.lstm"),
     ("torch._C", "ScriptMethod.owner"),

@@ -87,6 +87,12 @@ class Number(SymNode):  # type: ignore[misc]
             known = made[num] = Number.like(super().wrap_int(num))
         return known
 
+    def expect_true(self, file: str, line: int) -> bool:
+        """Return the answer to a check, which raises an error where it is no."""
+        with self.shape_env.checking():
+            answer: bool = super().expect_true(file, line)
+            return answer
+
     def mod(self, other: Any) -> Number:
         """Return the remainder, which is not remembered: it depends on what is known of the dividend."""
         made = Number.like(super().mod(other))

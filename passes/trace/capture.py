@@ -56,6 +56,7 @@ class Guard:
         by_user: the user's own Python asked (an `if`, an `int()`), not an operator of PyTorch's.
         declared: nothing asked; the user has said that it is so, as by the range of a `Dim`.
         harmless: PyTorch asked about the layout of memory, about emptiness or broadcasting: no result depends on it.
+        required: an operator checked it, and fails where it is not so.
         expression: the question over symbols that are called as the axes; None where sizes of the run are in it.
     """
 
@@ -65,6 +66,7 @@ class Guard:
     by_user: bool
     declared: bool = False
     harmless: bool = False
+    required: bool = False
     expression: sympy.Basic | None = attrs.field(default=None, eq=False, repr=False)
 
     @property

@@ -183,7 +183,7 @@ class Axes(AskedShapeEnv):
         self._printer = _Printer(self._name_of)
         self._printed: dict[sympy.Basic, str] = {}
         self._answers: dict[Any, Any] = {}
-        self._asked: list[tuple[sympy.Basic, Any, str, bool, bool, tuple[sympy.Basic, ...]]] = []
+        self._asked: list[tuple[sympy.Basic, Any, str, bool, bool, bool, tuple[sympy.Basic, ...]]] = []
         self._fixed: dict[str, tuple[int, sympy.Basic, str]] = {}
         self._supposed: list[sympy.Basic] = []
         self._example: frozenset[Any] | None = None
@@ -258,9 +258,26 @@ class Axes(AskedShapeEnv):
         fallback_value: bool | None = None,
         *,
         forcing_spec: bool = False,
+        is_check: bool = False,
     ) -> sympy.Basic:
         """Decide a question on sizes as `ShapeEnv` does, once, and keep question, answer and the user's line."""
         by_user = asked_by_user(sys._getframe(1))
+        if is_check and not self.is_check:
+            with self.checking():
+                return self._kept(orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec, by_user)
+        return self._kept(orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec, by_user)
+
+    def _kept(
+        self,
+        orig_expr: sympy.Basic,
+        hint: Any,
+        fx_node: Any,
+        size_oblivious: bool,
+        fallback_value: bool | None,
+        forcing_spec: bool,
+        by_user: bool,
+    ) -> sympy.Basic:
+        """Decide a question, and keep it with its answer for who wants to ask again."""
         asked = self.asked
         if asked is None:
             return self._decided(orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec, by_user)
@@ -277,6 +294,7 @@ class Axes(AskedShapeEnv):
             ("size_oblivious", size_oblivious),
             ("fallback_value", fallback_value),
             ("forcing_spec", forcing_spec),
+            ("is_check", self.is_check),
         )
         asked.note(Question("evaluate_expr", (orig_expr,), kwargs), answer)
         return answer
@@ -489,7 +507,8 @@ class Axes(AskedShapeEnv):
         return bool(answer)
 
     def _ask(self, question: sympy.Basic, answer: Any, by_user: bool, harmless: bool = False) -> None:
-        decision = (question, answer, self.line(), by_user, harmless, tuple(self._supposed))
+        required = self.is_check and _plain(answer) is True
+        decision = (question, answer, self.line(), by_user, harmless, required, tuple(self._supposed))
         if decision not in self._asked:
             self._asked.append(decision)
 
@@ -524,6 +543,7 @@ class Axes(AskedShapeEnv):
         line: str,
         by_user: bool,
         harmless: bool,
+        required: bool,
         supposed: tuple[sympy.Basic, ...],
     ) -> Guard:
         outcome = _plain(answer)
@@ -534,7 +554,9 @@ class Axes(AskedShapeEnv):
             )
             question, outcome = sympy.Or(*(sympy.Not(fact) for fact in supposed), held), True
         expression = self._over_names(question)
-        return Guard(self.text(question), outcome, line, by_user, harmless=harmless, expression=expression)
+        return Guard(
+            self.text(question), outcome, line, by_user, harmless=harmless, required=required, expression=expression
+        )
 
     def _over_names(self, expression: sympy.Basic) -> sympy.Basic | None:
         """Return an expression over symbols that are called as the axes, None where it has others in it."""

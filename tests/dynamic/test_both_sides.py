@@ -171,6 +171,26 @@ def test_a_decision_without_effect_leaves_no_if(free):
     assert ["length > 3: both sides are one program"] == exported.decided("decision without effect")
 
 
+def test_what_an_operator_fails_without_is_a_limit_without_a_further_recording(free):
+    def model(x):
+        return torch.cat([x[:, ::2], x[:, : x.shape[1] // 2]])
+
+    exported = free(model, [torch.randn(2, 8)], LENGTH)
+    assert ["length // 2 == (length + 1) // 2 is True"] == exported.limits
+    (why,) = exported.decided("size decided for good")
+    assert why.endswith(": an operator of the model fails otherwise")
+
+
+def test_a_condition_that_code_of_the_model_asks_first_has_two_sides_though_an_operator_needs_it(free):
+    def model(x):
+        halves = x[:, ::2], x[:, : x.shape[1] // 2]
+        return torch.cat(halves) if halves[0].shape[1] == halves[1].shape[1] else torch.cat(halves, 1)
+
+    exported = free(model, [torch.randn(2, 8)], LENGTH)
+    assert [] == exported.limits
+    assert ["", ""] == [exported.differs(torch.randn(2, length)) for length in (6, 7)]
+
+
 def test_attention_that_is_causal_from_two_words_on_leaves_no_if(free):
     class Attention(nn.Module):
         def forward(self, x, mask):

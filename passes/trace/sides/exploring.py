@@ -114,6 +114,9 @@ class Explorer:
         why = ""
         special: list[tuple[int, _Way, Guard]] = []
         for sizes in itertools.islice(witnesses(asked, path, way.sizes, self.arguments.ranges), _TRIES):
+            if asked.required:
+                why = "an operator of the model fails otherwise"
+                break
             if self.budget <= 0:
                 why = "no further recording is allowed"
                 break

@@ -260,10 +260,30 @@ def slice_scatter(
         mask = np.zeros(size, bool)
         mask[list(positions)] = True
         return _mixed(op, x, source, axis, op.const(mask, ir.DataType.BOOL), op.i64(wanted))
-    if step == 1 and not (isinstance(end, int) and end < 0):
+    if _is_empty(start, end):
+        return x
+    if step == 1 and _in_order(start, end, op.dim(source, axis)):
         return _replaced(op, x, source, axis, start, end, None)
     every = op.Range(op.i64(0), op.scalar(op.size(x, axis)), op.i64(1))
     return op.call("aten::index_copy", x, sliced(op, every, 0, start, end, step), source, dim=axis)
+
+
+def _is_empty(start: Size, end: Size) -> bool:
+    """Whether a slice has no rows, however long the axis is."""
+    if not isinstance(end, int) or end == 0:
+        return isinstance(end, int)
+    return isinstance(start, int) and (start < 0) == (end < 0) and end <= start
+
+
+def _in_order(start: Size, end: Size, count: int | None) -> bool:
+    """Whether what is behind a slice of unknown rows begins at its end: not where it ends before it begins.
+
+    A slice from a number of rows before the end of the axis to one from its beginning may be of either kind.
+    """
+    if count or start == 0 or (isinstance(end, int) and end == LAST):
+        return True
+    signs = {side < 0 for side in (start, end) if isinstance(side, int)}
+    return signs != {True, False} and signs != {True}
 
 
 def _replaced(

@@ -39,6 +39,9 @@ CALLS = [
     call(A.slice_scatter.default, X, tensor(5, 3, 4), 1, 0, 6, 2, free=False),
     call(A.slice_scatter.default, X, tensor(5, 2, 4), 1, -4, 6, 2, floor=10),
     call(A.slice_scatter.default, X, X + 1, 0, 0, 5),
+    call(A.slice_scatter.default, X, tensor(5, 0, 4), 1, -3, 0),
+    call(A.slice_scatter.default, X, tensor(5, 0, 4), 1, 4, 2),
+    call(A.slice_scatter.default, X, tensor(5, 2, 4), 1, -4, 4, floor=10),
     call(A.select_scatter.default, X, tensor(5, 4), 1, 2),
     call(A.select_scatter.default, X, tensor(6, 4), 0, -1),
 ]

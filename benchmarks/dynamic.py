@@ -40,6 +40,8 @@ from measuring import ROOT, setting, write_section
 EXPORTERS = ("lading", "dynamo", "torchscript")
 PATIENCE = 300.0
 """Seconds of processor time for one export with its comparisons."""
+HANGS = 3 * PATIENCE
+"""Seconds by the clock after which an export is ended that waits and takes no processor time."""
 
 ROUNDS = 3
 RECORDING = "recording"
@@ -304,6 +306,7 @@ def work(exporter: str) -> None:
     for line in sys.stdin:
         name = line.strip()
         signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+        signal.setitimer(signal.ITIMER_REAL, HANGS)
         result = _recorded(name) if exporter == RECORDING else measure(exporter, name)
         out.write(json.dumps(attrs.asdict(result)) + "\n")
         out.flush()
@@ -338,8 +341,11 @@ def run(exporter: str, models: Sequence[str], done: Any) -> None:
             found = json.loads(line)
             done(Result(**{**found, "limits": tuple(found["limits"])}))
             continue
-        took = process.wait() == -signal.SIGPROF
-        why = f"took longer than {PATIENCE:.0f} s of processor time" if took else "the process died"
+        ends = {
+            -signal.SIGPROF: f"took longer than {PATIENCE:.0f} s of processor time",
+            -signal.SIGALRM: f"took longer than {HANGS:.0f} s",
+        }
+        why = ends.get(process.wait(), "the process died")
         done(Result(exporter=exporter, model=name, outcome="refused", why=why))
         process = None
     if process is not None:

@@ -90,7 +90,7 @@ def _names_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         except ValueError:  # not bound yet
             continue
     yield from _defaults_of(function).items()
-    for name in _global_names(function.__code__):
+    for name in global_names(function.__code__):
         if name in function.__globals__:
             held = function.__globals__[name]
             if not isinstance(held, (types.ModuleType, type)):
@@ -105,9 +105,10 @@ def _defaults_of(function: types.FunctionType) -> dict[str, Any]:
     return {**dict(zip(names[len(names) - len(given) :], given, strict=True)), **(function.__kwdefaults__ or {})}
 
 
-def _global_names(code: types.CodeType) -> list[str]:
+def global_names(code: types.CodeType) -> list[str]:
+    """Return the names that a function's code, and the functions in it, look up outside of themselves."""
     names = list(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names += _global_names(constant)
+            names += global_names(constant)
     return list(dict.fromkeys(names))

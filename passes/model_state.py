@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import attrs
 import torch
+from lading.passes.held_state import PLAIN, TORCHS, HeldState, Place
 from lading.passes.model_roots import roots_of
 from lading.pipeline.errors import UsageError
 
 Mode = Literal["eval", "preserve", "train"]
-
-_CONTAINERS = frozenset({list, dict, set, OrderedDict, defaultdict, deque})
-_PLAIN = frozenset({bool, int, float, str, type(None), type, torch.Size, torch.dtype, torch.device, tuple})
 
 
 @attrs.frozen
@@ -36,8 +33,9 @@ class Slot:
 class ModelState:
     """The tensors, flags and attributes of a model's modules, to look at and to put back.
 
-    Everything directly on the modules is covered: parameters, buffers, training flags, hooks, plain attributes, and
-    the members of lists, dicts and sets held in attributes.
+    Everything on the modules is covered: parameters, buffers, training flags, hooks, plain attributes, and what lists,
+    dicts, sets and objects in attributes hold. So are tensors in what the model's functions share: globals, attributes
+    of classes, variables of enclosing functions.
     """
 
     def __init__(self, model: Any) -> None:
@@ -45,9 +43,8 @@ class ModelState:
         self.paths: dict[int, str] = {}
         """Dotted path of each module, by `id`; the first name wins where a module is used twice."""
         self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        self._containers: list[tuple[Any, Any]] = []
         self._modules: list[torch.nn.Module] = []
-        self._path_of_tensor: dict[int, str] | None = None
+        self.held = HeldState()
         roots = roots_of(model)
         self._roots = [module for _, module in roots]
         for name, root in roots:
@@ -57,6 +54,8 @@ class ModelState:
                 self._modules.append(module)
                 self.paths[id(module)] = path
                 self._read(f"{path}." if path else "", module)
+        if not isinstance(model, torch.nn.Module):
+            self.held.read_function(model)
 
     def _read(self, prefix: str, module: torch.nn.Module) -> None:
         attributes = vars(module)
@@ -76,13 +75,15 @@ class ModelState:
                         )
                     self.slots.append(Slot(prefix + key, kind, holder, key, tensor))
         for key, value in attributes.items():
-            value_type = type(value)
-            if value_type in _PLAIN:
+            if type(value) in PLAIN:
                 continue
-            if value_type in _CONTAINERS:
-                self._containers.append((value, value.copy()))
-            elif isinstance(value, torch.Tensor):
+            if key in TORCHS:
+                self.held.save(value)
+                continue
+            if isinstance(value, torch.Tensor):
                 self.slots.append(Slot(prefix + key, "attribute", attributes, key, value))
+            self.held.read_attribute(prefix[:-1], attributes, key)
+        self.held.read_class(type(module))
 
     def set_mode(self, mode: Mode) -> None:
         """Put every module into evaluation or training mode; "preserve" leaves each as it is."""
@@ -107,24 +108,17 @@ class ModelState:
         """Whether a module has a `train` of its own, which may change weights in place (merged adapters do)."""
         return any(type(module).train is not torch.nn.Module.train for module in self._modules)
 
-    def named_tensor(self, tensor: torch.Tensor) -> str | None:
-        """Return the path of a tensor that sits in a list, dict or set attribute, or in one of the slots."""
-        if self._path_of_tensor is None:
-            self._path_of_tensor = {}
-            for path, saved in self._held_elsewhere():
-                for key, member in _members(saved):
-                    if isinstance(member, torch.Tensor):
-                        self._path_of_tensor.setdefault(id(member), f"{path}.{key}")
-            for slot in self.slots:
-                self._path_of_tensor[id(slot.tensor)] = slot.path
-        return self._path_of_tensor.get(id(tensor))
+    def place_of(self, tensor: torch.Tensor) -> Place | None:
+        """Return where a tensor was held that is neither parameter nor buffer, None where that cannot be found."""
+        return self.held.places.get(id(tensor))
 
-    def _held_elsewhere(self) -> Iterator[tuple[str, Any]]:
-        for module, (_, saved) in zip(self._modules, self._attributes, strict=True):
-            prefix = self.paths[id(module)]
-            for key, value in saved.items():
-                if isinstance(value, (list, tuple, deque, dict)) and not key.startswith("_"):
-                    yield f"{prefix}.{key}" if prefix else key, value
+    def named_tensor(self, tensor: torch.Tensor) -> str | None:
+        """Return the path of a tensor in one of the slots, or of another that the model's code reaches."""
+        for slot in self.slots:
+            if slot.tensor is tensor:
+                return slot.path
+        place = self.place_of(tensor)
+        return None if place is None else place.path
 
     def restore(self) -> None:
         """Put back every attribute, every member of a container and every tensor."""
@@ -135,28 +129,9 @@ class ModelState:
             for key, value in saved.items():
                 if attributes.get(key, self) is not value:
                     attributes[key] = value
-        for container, saved in self._containers:
-            if len(container) != len(saved) or not _same_members(container, saved):
-                container.clear()
-                if isinstance(container, (list, deque)):
-                    container.extend(saved)
-                else:
-                    container.update(saved)
+        self.held.restore()
         for slot in self.slots:
             slot.holder[slot.key] = slot.tensor
-
-
-def _same_members(left: Any, right: Any) -> bool:
-    if isinstance(left, dict):
-        return all(key is other and left[key] is right[key] for key, other in zip(left, right, strict=True))
-    if isinstance(left, set):
-        return bool(left == right)
-    return all(a is b for a, b in zip(left, right, strict=True))
-
-
-def _members(container: Any) -> Iterator[tuple[str, Any]]:
-    pairs = container.items() if isinstance(container, dict) else enumerate(container)
-    return ((str(key), member) for key, member in pairs)
 
 
 @contextlib.contextmanager

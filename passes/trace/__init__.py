@@ -42,6 +42,11 @@ class Trace:
     `torch.compiler.is_compiling`, `is_exporting`, `torch.jit.is_tracing`. `answers` says which of them get a yes
     ("onnx-export", "compiling", "exporting", "tracing") while the model runs.
 
+    A tensor that is neither parameter nor buffer nor input becomes an initializer under the name of where the model's
+    code has it: an attribute, also in a list, dict or object there, a global, a variable of an enclosing function.
+    Where the model has made it in an earlier call, for the sizes or from the values of that call's inputs,
+    `earlier_state` says what is done. Functions under `functools.cache` compute anew what they return.
+
     With `buffer_outputs`, what the model writes to its buffers (the running statistics of a BatchNorm in training)
     follows the model's outputs, as `1.running_mean.updated`; otherwise it is left out, and that is on record.
     """
@@ -60,6 +65,13 @@ class Trace:
     bake_branches: bool = option(
         False,
         help="Where the model's Python asks for a value of the inputs, take the example's; each is recorded.",
+    )
+
+    earlier_state: str = option(
+        "warn",
+        help="What to do about a tensor that the model has made in an earlier call, from that call's inputs: warn and "
+        "keep it where it fixes no axis, error, or renew, which records the model as though it had not been called.",
+        choices=("warn", "error", "renew"),
     )
 
     other_sides: int = option(
@@ -89,6 +101,7 @@ class Trace:
         self._finish(arguments, work.model, capture, work, note)
         note.count("nodes", len(work.model.graph))
         note.decided("answered with yes", "libraries ask whether an export is under way", questions=list(self.answers))
+        self._say_what_is_earlier(unnamed, work.need(Fact.GRAPH), note)
         _report(work.need(Fact.GRAPH), note, state_is_output=self.buffer_outputs)
 
     def _captured(self, arguments: Arguments, names: Sequence[str], note: Note) -> tuple[Arguments, ir.Model, Capture]:
@@ -97,6 +110,7 @@ class Trace:
         from lading.passes.trace.unnamed_axes import tie_axes
         from lading.pipeline.note import Note
 
+        settled: tuple[Arguments, ir.Model, Capture, Note] | None = None
         while True:
             found = Note()
             model, capture = strategies.captured(arguments, names, found)
@@ -111,9 +125,53 @@ class Trace:
                     size=each.size,
                     source=each.source,
                 )
-            if not tied:
+            if tied:
+                continue
+            if settled is not None and _sizes_needed(capture) >= _sizes_needed(settled[2]):
+                arguments, model, capture, found = settled
+                renewed = None
+            else:
+                renewed = self._renewed(arguments, capture)
+            if renewed is None:
                 note.decisions.extend(found.decisions)
                 return arguments, model, capture
+            if self.earlier_state != "renew":
+                settled = arguments, model, capture, found
+            arguments = renewed
+
+    def _renewed(self, arguments: Arguments, capture: Capture) -> Arguments | None:
+        """Return the arguments without tensors of earlier calls that are to be made anew, None where there are none.
+
+        Those are to be that may have fixed an axis, or all of them with `earlier_state = "renew"`.
+        """
+        import attrs
+        from lading.passes.trace import strategies
+        from lading.passes.trace.earlier_state import earlier_state
+
+        if capture.strategy != "record" or not (_sizes_needed(capture) or self.earlier_state == "renew"):
+            return None
+        found = earlier_state(arguments, capture, strategies.find("record"))
+        paths = frozenset(one.held.path for one in found if one.why)
+        if paths <= arguments.forgotten:
+            return None
+        return attrs.evolve(arguments, forgotten=arguments.forgotten | paths)
+
+    def _say_what_is_earlier(self, arguments: Arguments, capture: Capture, note: Note) -> None:
+        """Record, or refuse, the tensors of the graph that the model has made in an earlier call."""
+        for path in sorted(arguments.forgotten):
+            note.decided("state made anew", "an earlier call has made it, from other inputs", tensor=path)
+        if capture.strategy != "record" or not capture.held:
+            return
+        from lading.passes.trace import strategies
+        from lading.passes.trace.earlier_state import earlier_state, refused
+
+        found = [one for one in earlier_state(arguments, capture, strategies.find("record")) if one.why]
+        if found and self.earlier_state == "error":
+            raise refused(found)
+        for one in found:
+            note.warned(
+                "a tensor of an earlier call is in the file", tensor=one.held.path, held=one.held.words, why=one.why
+            )
 
     def _finish(self, arguments: Arguments, model: ir.Model, capture: Capture, work: Work, note: Note) -> None:
         """Give a captured graph its weights, its names and its outputs, and provide what is known of it."""
@@ -147,6 +205,19 @@ class Trace:
         if surplus:
             note.warned("a name or an axis that belongs to nothing is left out", what=f"the names {', '.join(surplus)}")
         work.provide(Fact.GRAPH, capture)
+
+
+def _sizes_needed(capture: Capture) -> int:
+    """Return how many sizes a capture needs to be a certain number: of requested axes, or computed from them."""
+    from lading.passes.trace.capture import states_equality
+
+    limits = [
+        guard
+        for guard in capture.guards
+        if not guard.harmless and not guard.declared and guard.expression is not None
+        if states_equality(guard.expression, guard.outcome)
+    ]
+    return len(capture.specialisations) + len(limits)
 
 
 def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:
@@ -195,7 +266,13 @@ def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:
         if not path:
             note.count("constants from tensor literals")
         else:
-            note.decided("tensor attribute made an initializer", "it is neither parameter nor buffer", tensor=name)
+            held = capture.held.get(name)
+            note.decided(
+                "tensor from before the export made an initializer",
+                "it is neither parameter nor buffer",
+                tensor=name,
+                **({} if held is None else {"held": held.words}),
+            )
     for what, why, source in capture.decisions:
         note.decided(what, why, source=source)
     for path, kind in capture.dropped_outputs.items():

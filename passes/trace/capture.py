@@ -98,6 +98,36 @@ class Baked:
     branch: bool = False
 
 
+@attrs.frozen
+class Held:
+    """A tensor from before the export that the graph has as an initializer, and that is neither parameter nor buffer.
+
+    Attributes:
+        path: the dotted name of where the model's code has it.
+        words: the same for a reader, as "attribute 'table' of 'encoder'".
+        shape: its sizes.
+    """
+
+    path: str
+    words: str
+    shape: tuple[int, ...]
+
+
+@attrs.frozen
+class Remade:
+    """What the model's code puts in the place of a tensor from before the export, in one of the recordings.
+
+    Attributes:
+        shape: its sizes, over the names of axes.
+        sizes: whether its values or its shape depend on the sizes of the inputs.
+        values: whether its values depend on those of the inputs.
+    """
+
+    shape: tuple[int | str, ...]
+    sizes: bool
+    values: bool
+
+
 @attrs.frozen(eq=False)
 class Again:
     """What it takes to capture a model once more after the trace pass.
@@ -123,6 +153,8 @@ class Capture:
         baked: values of literals, weights and buffers that the model's Python has read.
         buffer_writes: for each buffer or tensor attribute that the model writes, by name, the value written last.
         constants: initializers that are neither parameter nor buffer: path or made-up name, by initializer name.
+        held: those of them that are tensors from before the export, by initializer name.
+        remade: what the model's code puts in the places of such tensors, by path.
         tied: further `state_dict` names of a parameter or buffer, by initializer name.
         dropped_outputs: members of the result that are no tensors and no numbers, path to type name.
         axes: the names of the dynamic axes and the size that each had in the example.
@@ -137,6 +169,8 @@ class Capture:
     baked: tuple[Baked, ...] = ()
     buffer_writes: dict[str, ir.Value] = attrs.field(factory=dict)
     constants: dict[str, str] = attrs.field(factory=dict)
+    held: dict[str, Held] = attrs.field(factory=dict)
+    remade: dict[str, Remade] = attrs.field(factory=dict)
     tied: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     dropped_outputs: dict[str, str] = attrs.field(factory=dict)
     axes: dict[str, int] = attrs.field(factory=dict)

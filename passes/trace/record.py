@@ -17,9 +17,10 @@ from lading.passes.signature.arguments import Arguments
 from lading.passes.signature.structure import unused_name
 from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.assertions import asserted
-from lading.passes.trace.capture import Capture
+from lading.passes.trace.capture import Capture, Held, Remade
 from lading.passes.trace.composites import Composites
 from lading.passes.trace.custom_operators import kept_functions
+from lading.passes.trace.earlier_state import reads
 from lading.passes.trace.failures import explained, is_failure_of_the_model, unlogged
 from lading.passes.trace.outputs import Outputs
 from lading.passes.trace.recorder import SMALL, Recorder, type_of
@@ -102,6 +103,8 @@ class Run:
         self.axes.presume = self._presumed
         self.decisions: list[tuple[str, str, str]] = []
         self.constants: dict[str, str] = {}
+        self.held: dict[str, Held] = {}
+        self.remade: dict[str, Remade] = {}
         self.tied: dict[str, tuple[str, ...]] = {}
         self._stand_ins: dict[int, torch.Tensor] = {}
         self._literals: dict[str, int] = {}
@@ -145,6 +148,7 @@ class Run:
             fake.constant = tensor.detach()
         if slot.kind == "attribute":
             self.constants[slot.path] = slot.path
+            self._hold(slot.path, tensor)
         wrapped = torch_private.wrap_functional(fake)
         self._stand_ins[id(tensor)] = wrapped
         self._name_of[id(tensor)] = slot.path
@@ -201,13 +205,20 @@ class Run:
         count = self._literals[name] = self._literals.get(name, -1) + 1
         unique = unused_name(f"{name}_{count}" if count else name, self.recorder.initializers)
         self.constants[unique] = path or ""
+        self._hold(unique, tensor)
         return unique
+
+    def _hold(self, name: str, tensor: torch.Tensor) -> None:
+        place = self.state.place_of(tensor)
+        if place is not None:
+            self.held[name] = Held(place.path, place.words, tuple(tensor.shape))
 
     # ---- the run -----------------------------------------------------------------------------------------------------
 
     def execute(self) -> None:
         """Run the model."""
         replaced(self.state, self._stand_in)
+        self.state.held.forget(self.arguments.forgotten)
         tensors = [self._input(item) for item in self.arguments.inputs]
         args, kwargs = self.arguments.call(tensors)
         with contextlib.ExitStack() as stack:
@@ -217,6 +228,7 @@ class Run:
             stack.enter_context(torch_private.unasked_masks())
             stack.enter_context(torch_private.answered_causality())
             stack.enter_context(torch_private.unchecked_packed_states())
+            stack.enter_context(self.state.held.remembered_apart())
             stack.enter_context(self.places.following())
             stack.enter_context(torch_private.functionalized())
             if self.axes.sizes:
@@ -233,6 +245,7 @@ class Run:
             loops.finish()
             self.outputs = Outputs(result, self.recorder, self.arguments)
             self.buffer_writes = self._buffer_writes()
+            self.remade = self._remade()
 
     def _buffer_writes(self) -> dict[str, ir.Value]:
         writes = {}
@@ -248,6 +261,23 @@ class Run:
             if held is not wrapped or inner is not fake:
                 writes[slot.path] = self.recorder.value_of(inner)
         return writes
+
+    def _remade(self) -> dict[str, Remade]:
+        """Return what is by now in the places of tensors from before the run."""
+        untouched = {id(fake) for _, _, fake in self._written}
+        found: dict[str, Remade] = {}
+        for place in self.state.held.places.values():
+            inner = [torch_private.unwrap_functional(one) for one in place.now() if torch_private.is_functional(one)]
+            made = [one for one in inner if id(one) not in untouched]
+            if made and place.path not in found:
+                found[place.path] = self._made(made[0])
+        return found
+
+    def _made(self, tensor: torch.Tensor) -> Remade:
+        value = self.recorder.value_of(tensor)
+        shape = tuple(size if isinstance(size, int) else self.axes.text(size.node.expr) for size in tensor.shape)
+        sizes, values = reads(value, self.recorder.graph_inputs)
+        return Remade(shape, sizes or any(isinstance(size, str) for size in shape), values)
 
     # ---- the results -------------------------------------------------------------------------------------------------
 
@@ -277,6 +307,8 @@ class Run:
             baked=tuple(self.recorder.baked),
             buffer_writes=self.buffer_writes,
             constants={name: path for name, path in self.constants.items() if name in used},
+            held={name: held for name, held in self.held.items() if name in used},
+            remade=self.remade,
             tied={name: names for name, names in self.tied.items() if name in used},
             dropped_outputs=self.outputs.dropped,
             decisions=tuple(dict.fromkeys(self.decisions)),

@@ -19,7 +19,7 @@ import sympy
 from lading.passes.control_flow import BodyNames
 from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.arithmetic import Arithmetic
-from lading.passes.trace.capture import Capture, Guard
+from lading.passes.trace.capture import Capture, Guard, Remade, Specialisation
 from lading.passes.trace.sides.merging import Recording, Unmergeable, merged, same_program
 from lading.passes.trace.sides.single import agree_on_causality, axis_of_size_one
 from lading.passes.trace.sides.witnesses import has_two_sides, witnesses
@@ -64,6 +64,7 @@ class Explorer:
         self.budget = budget
         self.names = BodyNames()
         self.notes: list[tuple[str, str, str]] = []
+        self.remade: dict[str, Remade] = {}
 
     def explore(self, model: ir.Model, capture: Capture) -> tuple[ir.Model, Capture]:
         """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
@@ -71,7 +72,8 @@ class Explorer:
         way = self._settled(_Way(model, capture, dict(capture.axes)), frozenset())
         details = {**way.capture.details, "further_recordings": allowed - self.budget}
         notes = tuple(dict.fromkeys((*way.capture.decisions, *self.notes)))
-        return way.model, attrs.evolve(way.capture, decisions=notes, details=details)
+        remade = {**self.remade, **way.capture.remade}
+        return way.model, attrs.evolve(way.capture, decisions=notes, details=details, remade=remade)
 
     def _settled(self, way: _Way, taken: frozenset[Decision]) -> _Way:
         """Take both sides of the decisions of a way but for those taken before; its guards are what is left of them."""
@@ -120,7 +122,7 @@ class Explorer:
             if self.budget <= 0:
                 why = "no further recording is allowed"
                 break
-            other = self._recorded(sizes)
+            other = self._recorded(sizes, asked)
             if isinstance(other, _Way):
                 turned = next((one for one in other.capture.guards if one.expression == asked.expression), None)
                 # Sizes may be special in another way as well: a quotient that happens to be 1, say.
@@ -138,19 +140,21 @@ class Explorer:
             limits.append(asked)
         return None
 
-    def _recorded(self, sizes: dict[str, int]) -> _Way | str:
-        """Record the model at other sizes, or say why that cannot be."""
+    def _recorded(self, sizes: dict[str, int], asked: Guard) -> _Way | str:
+        """Record the model at other sizes, which turn a decision, or say why that cannot be."""
         self.budget -= 1
         at = ", ".join(f"{name} = {size}" for name, size in sizes.items())
         try:
             model, capture = self._record(attrs.evolve(self.arguments, recorded_sizes=sizes))
         except LadingError as error:
             return f"the model cannot be recorded at {at}: {error.what.splitlines()[0]}"
-        if capture.specialisations:
+        self.remade.update(capture.remade)
+        if any(not _is_all(asked, special) for special in capture.specialisations):
             return f"the model fixes an axis at {at}"
         return _Way(model, capture, sizes)
 
     def _joined(self, asked: Guard, here: _Way, there: _Way) -> _Way | None:
+        here, there = _writing_alike(here, there)
         names = list(here.capture.buffer_writes)
         if names != list(there.capture.buffer_writes):
             self._note(asked, "the two sides write to different buffers")
@@ -170,6 +174,7 @@ class Explorer:
             baked=tuple(dict.fromkeys((*here.capture.baked, *there.capture.baked))),
             constants={**there.capture.constants, **here.capture.constants},
             tied={**there.capture.tied, **here.capture.tied},
+            held={**there.capture.held, **here.capture.held},
         )
         return _Way(model, capture, here.sizes)
 
@@ -202,6 +207,12 @@ def _agreements(way: _Way) -> set[Decision]:
     return {_decision(guard) for guard in way.capture.guards if not guard.by_user and not guard.harmless}
 
 
+def _is_all(asked: Guard, special: Specialisation) -> bool:
+    """Whether the size that an axis is fixed to is the only one on the other side of a decision."""
+    turned = attrs.evolve(asked, outcome=not asked.outcome)
+    return turned.only_size == (special.axis, special.size)
+
+
 def _agree(asked: Guard, way: _Way, other: _Way) -> None:
     """Take differences out of the side on which an axis has size one that make none there."""
     outcome = bool(asked.outcome)
@@ -209,6 +220,19 @@ def _agree(asked: Guard, way: _Way, other: _Way) -> None:
         axis = axis_of_size_one(asked, value)
         if axis is not None:
             agree_on_causality(general.model, side.model, axis)
+
+
+def _writing_alike(here: _Way, there: _Way) -> tuple[_Way, _Way]:
+    """Let a side that leaves a buffer as it is write that value, where only the other one writes to it."""
+    names = dict.fromkeys((*here.capture.buffer_writes, *there.capture.buffer_writes))
+    found = []
+    for side in (here, there):
+        kept = side.model.graph.initializers
+        writes = {name: side.capture.buffer_writes.get(name) or kept.get(name) for name in names}
+        if None in writes.values():
+            return here, there
+        found.append(attrs.evolve(side, capture=attrs.evolve(side.capture, buffer_writes=writes)))
+    return found[0], found[1]
 
 
 def _limited(way: _Way, *limits: Guard) -> _Way:

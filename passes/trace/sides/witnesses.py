@@ -12,6 +12,8 @@ from lading.passes.signature.arguments import AxisRange
 from lading.passes.trace.capture import Guard, states_equality
 
 _SMALL = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)
+_FAR = 8
+"""How many times larger than a number in a question a size is that has nothing to do with it."""
 _TRIED = 4000
 """Combinations of sizes that a search looks at before it gives up."""
 
@@ -81,7 +83,10 @@ def _combinations(
         size = sizes[name]
         inside = [near for number in constants for near in (number + 3, 2 * number + 3, number - 2)]
         border = [near for number in constants for near in (number + 1, number - 1, number, 2 * number)]
-        found = dict.fromkeys([size, *inside, 2 * size + 3, *_SMALL, size + 1, size - 1, 2 * size, *border])
+        larger = 2 * size + 3
+        # Numbers far below the size are divisors rather than borders, and a model may have a least size.
+        first = [larger, *inside] if max(constants, default=0) * _FAR < size else [*inside, larger]
+        found = dict.fromkeys([size, *first, *_SMALL, size + 1, size - 1, 2 * size, *border])
         columns.append([number for number in found if number >= 1 and _within(number, ranges.get(name))])
     for combination in itertools.product(*columns):
         yield dict(zip(moved, combination, strict=True))

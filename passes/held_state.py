@@ -245,7 +245,9 @@ class Reach:
     def read(self, function: Any) -> None:
         """Follow a function."""
         if isinstance(function, types.MethodType):
-            self._function(function.__func__, type(function.__self__), 0)
+            inner = _function_of(function.__func__)
+            if inner is not None:
+                self._function(inner, type(function.__self__), 0)
         elif isinstance(function, functools.partial):
             self.read(function.func)
         elif isinstance(function, types.FunctionType):

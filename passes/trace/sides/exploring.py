@@ -228,8 +228,9 @@ def _writing_alike(here: _Way, there: _Way) -> tuple[_Way, _Way]:
     found = []
     for side in (here, there):
         kept = side.model.graph.initializers
-        writes = {name: side.capture.buffer_writes.get(name) or kept.get(name) for name in names}
-        if None in writes.values():
+        known = {**kept, **side.capture.buffer_writes}
+        writes = {name: known[name] for name in names if name in known}
+        if len(writes) < len(names):
             return here, there
         found.append(attrs.evolve(side, capture=attrs.evolve(side.capture, buffer_writes=writes)))
     return found[0], found[1]

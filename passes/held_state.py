@@ -163,7 +163,9 @@ class HeldState:
             self._seen.add(id(value))
             self.read_function(value)
         elif kind is _CACHED:
-            self._functions.append((place.namespace, place.key, value))
+            # A member of a container is left alone: the place is that of the container.
+            if value is place.value:
+                self._functions.append((place.namespace, place.key, value))
         elif kind in CONTAINERS or isinstance(value, tuple):
             self._seen.add(id(value))
             if kind in CONTAINERS:

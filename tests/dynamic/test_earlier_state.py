@@ -113,6 +113,16 @@ class InAFunctionCache(nn.Module):
         return x + remembered(x.shape[1])
 
 
+TABLES = {"positions": (remembered, "by length")}
+
+
+class ByName(nn.Module):
+    """Finds the function that remembers in a table of functions."""
+
+    def forward(self, x):
+        return x + TABLES["positions"][0].__wrapped__(x.shape[1])
+
+
 class Constants(nn.Module):
     """Has tensors about that are neither parameters nor buffers, and makes none of them."""
 
@@ -217,6 +227,12 @@ def test_what_a_function_remembers_is_computed_for_every_length(free):
     found = free(called(InAFunctionCache(), 5), [numbers(5)], AXES)
     assert ([], []) == (found.limits, found.exported.warnings)
     assert ["", ""] == [found.differs(numbers(each)) for each in (3, 9)]
+
+
+def test_tables_of_functions_are_left_alone(free):
+    before = dict(TABLES)
+    free(ByName().eval(), [numbers(5)], AXES)
+    assert before == TABLES
 
 
 def test_values_of_an_earlier_input_are_a_warning(free):

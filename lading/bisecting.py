@@ -55,8 +55,8 @@ class Departure:
     Attributes:
         verification: what was found of the file as a whole.
         check: the check whose inputs were used: the first that failed. None if none did; the rest is then empty.
-        checked: the steps after which a runtime could be asked, in order: from the end of lowering on, where the graph
-            has changed.
+        checked: the steps after which the graph was compared, in order: where it has changed. Before lowering it is
+            run in PyTorch, operator by operator, from then on in a runtime.
         place: the first node of the file that departs; None where nothing could be said of nodes.
         note: what limits the answer, or None.
     """
@@ -76,7 +76,7 @@ class Departure:
     def step(self) -> str | None:
         """The first step after which the graph is wrong and stays wrong; None if it is right at the end.
 
-        The first of `checked` stands for all that came before it: capture and lowering.
+        Steps before it that could not be checked may be at fault in its place.
         """
         first = None
         for entry in self.checked:
@@ -145,19 +145,29 @@ class Departure:
             return "no step could be checked"
         if self.step is None:
             return "first step that departs: none: what this recipe makes of the model today agrees"
-        if self.step == self.checked[0].step:
-            before = "capture and lowering, before which no runtime can be asked"
-            return f"first step that departs: up to {self.step} ({before})"
+        before: list[StepCheck] = []
+        for entry in self.checked[: [entry.step for entry in self.checked].index(self.step)]:
+            before = [*before, entry] if entry.check.status == "skipped" else []
+        if before:
+            why = f"after {before[0].step} the graph could not be checked: {before[0].check.reason}"
+            return f"first step that departs: {before[0].step} to {self.step} ({why})"
         return f"first step that departs: {self.step}"
 
 
 def _told(place: Place) -> Iterable[str]:
+    if place.node is None and place.module_class:
+        yield f"first module that departs: {place.module or 'the root module'} ({place.module_class}): {place.why}"
+        if place.source:
+            yield f"  at {place.source}"
+        return
     if place.node is None:
         yield f"first node that departs: {place.why}"
         for drift in place.drifts:
             yield f"  {drift.node} adds {drift.relative:.1e} (allowed {drift.allowed:.1e})"
         return
     yield f"first node that departs: {place.node} ({place.op_type})"
+    for where in place.inside:
+        yield f"  in {where}"
     where = place.module or "the root module"
     yield f"  from {where}{f' ({place.module_class})' if place.module_class else ''}"
     if place.source:
@@ -171,7 +181,7 @@ def _told(place: Place) -> Iterable[str]:
     if place.relative is not None:
         yield f"  relative error {place.relative:.1e}, absolute {place.absolute:.1e}"
     if place.border:
-        yield f"  {place.border}: the border that can be seen"
+        yield f"  {place.border}"
 
 
 def find_departure(
@@ -193,8 +203,8 @@ def find_departure(
 
     The file is verified; with the inputs of the first check that fails it is run again with every value exposed, beside
     the captured graph in PyTorch, and the export is run again in memory, its graph compared with the model after each
-    step that changes it. Graphs of PyTorch's operators, before lowering has ended, have no runtime; the step that
-    provides ONNX is the first that is checked, whether it changed the graph or not.
+    step that changes it. Graphs of PyTorch's operators, before lowering, are run in PyTorch. Where the captured graph
+    is already another one than the model, the first module is found whose result is not among its values.
 
     Args:
         model: the model, as for :func:`lading.export`.
@@ -292,6 +302,7 @@ class _Watched:
     looks: bool = False
     checked: list[StepCheck] = attrs.field(factory=list)
     _work: Any = None
+    _stage: str | None = None
     _eager: EagerGraph | None = None
     _final: ir.Model | None = None
     _parents: dict[int, tuple[int, ...]] = attrs.field(factory=dict)
@@ -317,14 +328,21 @@ class _Watched:
             self._follow(event)
         elif kind == "pass.started":
             declared = self._declared(event["step"])
+            # Nodes have the numbers that later ones descend from when the step that made them is over.
             if Fact.GRAPH in declared.closes and self._eager is None:
-                self._run_eagerly(work)
+                self._eager = self._run_eagerly(work)
             elif Fact.FILE in declared.provides:
                 self._final = work.need_model()
         elif kind in ("pass.applied", "pass.unchanged"):
-            begins = Fact.ONNX in self._declared(event["step"]).provides
-            if begins or (self.checked and kind == "pass.applied"):
-                self.checked.append(StepCheck(step=event["step"], check=self._check(work)))
+            provides = self._declared(event["step"]).provides
+            if Fact.GRAPH in provides:
+                self._stage = "captured"
+            elif Fact.LOWERED in provides:
+                self._stage = "lowered"
+            # What came before the first check is not known to be right.
+            if self._stage is not None and (kind == "pass.applied" or not self.checked):
+                check = self._check_captured(work) if self._stage == "captured" else self._check(work)
+                self.checked.append(StepCheck(step=event["step"], check=check))
 
     def _declared(self, step: str) -> Any:
         return next(other.declaration for other in self.plan.steps() if other.id == step)
@@ -338,13 +356,21 @@ class _Watched:
             touched.add(number)
         touched.update(number for number, _ in event["changed"])
 
-    def _run_eagerly(self, work: Work) -> None:
+    def _run_eagerly(self, work: Work) -> EagerGraph:
         from .passes.verification.eager_values import run_eagerly
 
-        arguments = self._given(work)
+        arguments, model = self._given(work), work.need_model()
         with arguments.small_weights_loaded():
-            graph = work.need_model().graph
-            self._eager = run_eagerly(graph, {item.name: item.tensor for item in arguments.inputs})
+            inputs = {item.name: item.tensor for item in arguments.inputs}
+            return run_eagerly(model.graph, inputs, model.functions.values())
+
+    def _check_captured(self, work: Work) -> Check:
+        """Compare the graph in progress with the model before lowering, in PyTorch."""
+        from .passes.verification.captured import check_captured
+
+        eager, checker = self._run_eagerly(work), self._checker(work, "", None)
+        expected = [tensor for tensor in checker.expected() if tensor is not None]
+        return check_captured(work.need_model().graph, eager, expected, checker.tolerance, checker.coarsest())
 
     def _given(self, work: Work) -> Arguments:
         """The arguments with the inputs to compare on in the place of the example's."""
@@ -394,6 +420,12 @@ class _Watched:
         final = self._final
         if self._eager is None or final is None:
             return None, "no node was looked for: the run ended before there was a file"
+        departs = self._departs()
+        if departs is not None and Fact.GRAPH in self._declared(departs).provides:
+            from .passes.verification.captured import departing_module
+
+            checker = self._checker(self._work, "", None)
+            return departing_module(checker.arguments, self._eager, checker.tolerance, checker.coarsest()), None
         model = final if file is None else ir.load(file)
         interface = interface_of(model.graph) if file is None else file_interface(Path(file))[1]
         checker = self._checker(self._work, "" if file is None else os.fspath(file), interface)
@@ -420,17 +452,22 @@ class _Watched:
     def _lineage(self, final: ir.Model, file: ir.Model | None) -> Callable[[ir.Node], Lineage]:
         """What the run knows of its nodes; those of a file are told by their names, and by their metadata."""
         from .passes.verification.locating import Lineage
+        from .passes.verification.unfolding import file_node
 
-        departs = Departure(verification=self.verification(), checked=tuple(self.checked)).step
-        # What lowering has touched is everything.
-        at_fault = departs if self.checked and departs != self.checked[0].step else None
-        touched = self._touched.get(at_fault or "", set())
-        numbers = {node.name: origin_of(node) or NOWHERE for node in final.graph}
+        departs = self._departs()
+        # What capture and lowering have touched is everything.
+        whole = {Fact.GRAPH, Fact.FLAT, Fact.LOWERED, Fact.ONNX}
+        is_pass = departs is not None and not whole & set(self._declared(departs).provides)
+        touched = self._touched.get(departs or "", set()) if is_pass else set()
+        origins = {("", node.name): origin_of(node) or NOWHERE for node in final.graph.all_nodes()}
+        for function in final.functions.values():
+            origins |= {(function.name, node.name): origin_of(node) or NOWHERE for node in function.all_nodes()}
         known: dict[ir.Node, Lineage] = {}
 
         def of(node: ir.Node) -> Lineage:
             if node not in known:
-                own = origin_of(node) if file is None else numbers.get(node.name)
+                standing = file_node(node)
+                own = origin_of(node) if file is None else origins.get((standing.scope, standing.name))
                 said = own or _told_by_file(node)
                 ancestors = frozenset(self._ancestors(own.numbers)) if own is not None and own.numbers else None
                 known[node] = Lineage(
@@ -439,6 +476,9 @@ class _Watched:
             return known[node]
 
         return of
+
+    def _departs(self) -> str | None:
+        return Departure(verification=self.verification(), checked=tuple(self.checked)).step
 
     def _ancestors(self, numbers: Iterable[int]) -> set[int]:
         found: set[int] = set()

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -34,6 +35,7 @@ class EagerNode:
         outputs: for each result, its place among the outputs of the graph, or None.
         why_unknown: why it could not be called, or None.
         is_number: whether it computes with sizes alone.
+        is_constant: whether it depends on no input, so that a pass may have stored what it gives.
     """
 
     operator: str
@@ -44,6 +46,11 @@ class EagerNode:
     outputs: tuple[int | None, ...]
     why_unknown: str | None = None
     is_number: bool = False
+    is_constant: bool = False
+
+
+UNROLLED = 64
+"""How many iterations of a loop are kept with what each of its operators gave."""
 
 
 @attrs.define
@@ -51,15 +58,19 @@ class EagerGraph:
     """A graph of the ATen dialect, run in PyTorch.
 
     Attributes:
-        nodes: its operators in order, without those that only make lists.
-        values: what each value came to; numbers are Python's.
+        nodes: its operators in the order in which they ran, without those that only make lists. Those in the branch
+            that an If took, in the iterations of a Loop (the first ones of many), and in functions stand before the
+            node that has them, once for each run.
+        values: what each value came to in the end; numbers are Python's.
     """
 
     nodes: list[EagerNode] = attrs.field(factory=list)
     values: dict[ir.Value, Any] = attrs.field(factory=dict)
 
 
-def run_eagerly(graph: ir.Graph, inputs: Mapping[str, torch.Tensor]) -> EagerGraph:
+def run_eagerly(
+    graph: ir.Graph, inputs: Mapping[str, torch.Tensor], functions: Iterable[ir.Function] = ()
+) -> EagerGraph:
     """Call the operators of a graph of the ATen dialect in order.
 
     What an operator gives is unknown where it cannot be called by itself (it is none of PyTorch's, or has no
@@ -68,46 +79,19 @@ def run_eagerly(graph: ir.Graph, inputs: Mapping[str, torch.Tensor]) -> EagerGra
     Args:
         graph: the graph, before lowering.
         inputs: a tensor for each input of the graph that is no weight, by name.
+        functions: what the graph may call.
     """
-    runner = _Runner()
-    values = runner.values
+    runner = _Runner(graph, functions)
     for value in graph.inputs:
         if value.name and value.name in inputs:
-            values[value] = inputs[value.name].detach()
-    found = EagerGraph(values=values)
-    places: dict[ir.Value, tuple[int, ...]] = {}
-    wanted = {value: index for index, value in reversed(list(enumerate(graph.outputs)))}
+            runner.values[value] = inputs[value.name].detach()
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(0)
         for node in graph:
-            why = None
-            try:
+            # What is not known is on record.
+            with contextlib.suppress(NoValue):
                 runner.run(node)
-            except NoValue as reason:
-                why = str(reason)
-            sources = tuple(dict.fromkeys(place for value in values_read(node) for place in places.get(value, ())))
-            if is_dialect_list(node):
-                places[node.outputs[0]] = sources
-                continue
-            for output in node.outputs:
-                places[output] = (len(found.nodes),)
-            origin = origin_of(node) or NOWHERE
-            overload = f".{node.overload}" if node.overload else ""
-            found.nodes.append(
-                EagerNode(
-                    operator=f"{node.domain}::{node.op_type}{overload}",
-                    numbers=origin.numbers,
-                    origin=origin,
-                    sources=sources,
-                    results=tuple(
-                        _as_tensor(values.get(output)) if _is_read(output) else None for output in node.outputs
-                    ),
-                    outputs=tuple(wanted.get(output) for output in node.outputs),
-                    why_unknown=why,
-                    is_number=why is None and not any(isinstance(values.get(o), torch.Tensor) for o in node.outputs),
-                )
-            )
-    return found
+    return runner.found
 
 
 def constant_tensor(value: ir.Value) -> torch.Tensor | None:
@@ -141,10 +125,21 @@ def _as_tensor(value: Any) -> torch.Tensor | None:
 
 
 class _Runner:
-    """Values by graph value; bodies of control flow are run over the same table."""
+    """Values by graph value; bodies of control flow are run over the same table.
 
-    def __init__(self) -> None:
-        self.values: dict[ir.Value, Any] = {}
+    Attributes:
+        found: what has run so far.
+        places: the operators that a value comes from, by their place among those that have run.
+    """
+
+    def __init__(self, graph: ir.Graph, functions: Iterable[ir.Function]) -> None:
+        self.found = EagerGraph()
+        self.values = self.found.values
+        self.places: dict[ir.Value, tuple[int, ...]] = {}
+        self._functions = {function.identifier(): function for function in functions}
+        self._wanted = {value: index for index, value in reversed(list(enumerate(graph.outputs)))}
+        self._fixed: set[ir.Value] = set()
+        self._is_kept = True
 
     def of(self, value: Any) -> Any:
         """Return what an argument as `bind` gives it came to.
@@ -172,22 +167,69 @@ class _Runner:
         return known.item() if isinstance(known, torch.Tensor) and isinstance(value, ir.Value) else known
 
     def run(self, node: ir.Node) -> None:
-        """Call one node, and keep what it gives.
+        """Call one node, and keep what it gives and that it has run.
 
         Raises:
             NoValue: it cannot be called.
         """
+        read = [place for value in values_read(node) for place in self.places.get(value, ())]
+        sources = tuple(dict.fromkeys(read))
         if is_dialect_list(node):
+            self.places[node.outputs[0]] = sources
             return
-        if is_sequence_operator(node):
-            results = [self._sequence(node)]
-        elif is_control_flow(node):
-            results = self._if(node) if node.op_type == IF else self._loop(node)
+        why: NoValue | None = None
+        try:
+            for output, result in zip(node.outputs, self._results(node), strict=False):
+                if result is not None:
+                    self.values[output] = result
+        except NoValue as reason:
+            why = reason
+        if all(self._is_fixed(value) for value in values_read(node)):
+            self._fixed.update(node.outputs)
         else:
-            results = self._call(node)
-        for output, result in zip(node.outputs, results, strict=False):
-            if result is not None:
-                self.values[output] = result
+            self._fixed.difference_update(node.outputs)
+        if self._is_kept:
+            self._keep(node, sources, why)
+        if why is not None:
+            raise why
+
+    def _is_fixed(self, value: ir.Value) -> bool:
+        return value in self._fixed or value.const_value is not None
+
+    def _keep(self, node: ir.Node, sources: tuple[int, ...], why: NoValue | None) -> None:
+        origin = origin_of(node) or NOWHERE
+        overload = f".{node.overload}" if node.overload else ""
+        for output in node.outputs:
+            self.places[output] = (len(self.found.nodes),)
+        given = [self.values.get(output) for output in node.outputs]
+        self.found.nodes.append(
+            EagerNode(
+                operator=f"{node.domain}::{node.op_type}{overload}",
+                numbers=origin.numbers,
+                origin=origin,
+                sources=sources,
+                results=tuple(
+                    _as_tensor(value) if _is_read(output) else None
+                    for output, value in zip(node.outputs, given, strict=True)
+                ),
+                outputs=tuple(self._wanted.get(output) for output in node.outputs),
+                why_unknown=None if why is None else str(why),
+                is_number=why is None and not any(isinstance(value, torch.Tensor) for value in given),
+                is_constant=all(output in self._fixed for output in node.outputs),
+            )
+        )
+
+    def _results(self, node: ir.Node) -> list[Any]:
+        if is_sequence_operator(node):
+            return [self._sequence(node)]
+        if is_control_flow(node):
+            return self._if(node) if node.op_type == IF else self._loop(node)
+        function = self._functions.get(node.op_identifier())
+        if function is None:
+            return self._call(node)
+        if function.attributes:
+            raise NoValue("it calls a function with attributes")
+        return self._body(function, [None if value is None else self.of(value) for value in node.inputs], node.inputs)
 
     def _call(self, node: ir.Node) -> list[Any]:
         try:
@@ -214,8 +256,18 @@ class _Runner:
             flat.extend(item if isinstance(item, (tuple, list)) else (item,))
         return flat
 
-    def _body(self, graph: ir.Graph, given: Sequence[Any]) -> list[Any]:
+    def _body(
+        self, graph: ir.Graph | ir.Function, given: Sequence[Any], given_by: Sequence[ir.Value | None]
+    ) -> list[Any]:
+        places = [() if value is None else self.places.get(value, ()) for value in given_by]
+        self.places.update(zip(graph.inputs, places, strict=True))
         self.values.update(zip(graph.inputs, given, strict=True))
+        self._fixed.difference_update(graph.inputs)
+        self._fixed.update(
+            inner
+            for inner, value in zip(graph.inputs, given_by, strict=True)
+            if value is not None and self._is_fixed(value)
+        )
         for node in graph:
             # A loop runs its body again: what an iteration before it has left is not to be read.
             for output in node.outputs:
@@ -225,7 +277,7 @@ class _Runner:
 
     def _if(self, node: ir.Node) -> list[Any]:
         taken = THEN_BRANCH if bool(self.of(node.inputs[0])) else ELSE_BRANCH
-        return self._body(node.attributes[taken].as_graph(), ())
+        return self._body(node.attributes[taken].as_graph(), (), ())
 
     def _loop(self, node: ir.Node) -> list[Any]:
         trips, condition, *carried = node.inputs
@@ -233,13 +285,21 @@ class _Runner:
         going = condition is None or bool(self.of(condition))
         body = node.attributes[BODY].as_graph()
         state = [self.of(value) for value in carried]
+        given_by: Sequence[ir.Value | None] = carried
         stacked: list[list[Any]] = [[] for _ in range(len(node.outputs) - len(carried))]
         iteration = 0
         while going and (limit is None or iteration < limit):
-            again, *results = self._body(body, [torch.tensor(iteration), torch.tensor(True), *state])
+            kept, self._is_kept = self._is_kept, self._is_kept and iteration < UNROLLED
+            try:
+                again, *results = self._body(
+                    body, [torch.tensor(iteration), torch.tensor(True), *state], [None, None, *given_by]
+                )
+            finally:
+                self._is_kept = kept
+            given_by = body.outputs[1 : 1 + len(carried)]
             state = results[: len(carried)]
-            for kept, result in zip(stacked, results[len(carried) :], strict=True):
-                kept.append(_as_tensor(result))
+            for items, result in zip(stacked, results[len(carried) :], strict=True):
+                items.append(_as_tensor(result))
             going = bool(again)
             iteration += 1
         return [*state, *(torch.stack(items) if items else None for items in stacked)]

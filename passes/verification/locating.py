@@ -19,6 +19,8 @@ from ...pipeline.origin import NOWHERE, Origin
 from ..control_flow import values_read
 from .comparison import OutputError, Tolerance, compare
 from .exposing import made_values, run_exposed
+from .runtimes import RuntimeLacks, RuntimeRejects
+from .unfolding import CannotUnfold, Inside, border, can_be_unfolded, count_iterations, file_node, unfold
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -71,8 +73,10 @@ class Place:
     """Where a file departs from eager.
 
     Attributes:
-        node: the name of the first node that departs; None where no single one does.
+        node: the name of the first node that departs; None where no single one does. In a function, that of the
+            function stands before it: "Block:/fc/MatMul".
         op_type: its operator.
+        inside: what had to be looked into to find it, from the outermost on: "the then branch of /If".
         nodes: the nodes from the last right values up to it, in order: the piece that was looked at as one.
         operators: the captured operators that these nodes stand for, as "aten::gelu".
         module: the path of the module that called the operator.
@@ -82,13 +86,14 @@ class Place:
         relative: the same as a share of the value's scale.
         allowed: the share that is accepted.
         problem: what is wrong there.
-        border: why the search ends at this node: "its body cannot be looked into".
+        border: why the search ends at this node: "it has bodies (Scan), which cannot be looked into".
         drifts: where no single node departs, those that add most to the difference.
         why: one sentence on what was found.
     """
 
     node: str | None = None
     op_type: str | None = None
+    inside: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
     module: str = ""
@@ -131,25 +136,67 @@ class Locator:
     coarsest: torch.dtype | None = None
     runtime: str = "auto"
     _right: dict[str, tuple[int, torch.Tensor]] = attrs.field(factory=dict)
+    _got: Mapping[str, torch.Tensor] = attrs.field(factory=dict)
+    _called: dict[tuple[str, str, str], dict[str, list[int]]] = attrs.field(factory=dict)
 
     def locate(self) -> Place:
-        """Find the place.
+        """Find the place, in functions and in the bodies of If and Loop too.
+
+        A node that has an inside and departs is written out for the inputs at hand, and looked through.
 
         Raises:
             RuntimeLacks: nothing can run the file with its values exposed.
             RuntimeRejects: the runtime refuses it so.
         """
+        place, node = self._search()
+        here = self
+        while node is not None and (hidden := border(here.model, node)) is not None:
+            try:
+                here = here._inside(node)
+                found, node = here._search()
+            except (CannotUnfold, RuntimeLacks, RuntimeRejects) as error:
+                return attrs.evolve(place, border=f"{hidden}, which cannot be looked into: {error}")
+            if node is None:
+                return attrs.evolve(place, border=f"{hidden}, in which no single node departs")
+            place = found
+        return place
+
+    def _inside(self, node: ir.Node) -> Locator:
+        """The same for a graph in which a node is written out.
+
+        Raises:
+            CannotUnfold: it cannot be.
+        """
+        if not can_be_unfolded(self.model, node):
+            raise CannotUnfold("lading has no way to write it out")
+        iterations = 0
+        if node.op_type == "Loop" and node.domain == "":
+            counting, name = count_iterations(self.model, node)
+            given = {name: tensor for name, (_, tensor) in self._right.items()}
+            iterations = len(run_exposed(counting, self.feeds, given, self.runtime).values[name])
+        if node.op_identifier() in self.model.functions and node.op_identifier() not in self._called:
+            calls = [other for other in self.model.graph if other.op_identifier() == node.op_identifier()]
+            self._called[node.op_identifier()] = {
+                file_node(call).shown: sorted(self._ancestors(call) or ()) for call in calls
+            }
+        model = unfold(self.model, node, self._got, iterations)
+        names = {value.name for value in made_values(model.graph)}
+        right = {name: match for name, match in self._right.items() if name in names}
+        return attrs.evolve(self, model=model, right=right, got={})
+
+    def _search(self) -> tuple[Place, ir.Node | None]:
         index = _Index(self.eager, self)
         values = {value.name: value for value in made_values(self.model.graph) if value.name}
         got: Mapping[str, torch.Tensor] = {}
-        for round_ in range(ROUNDS):
+        for _ in range(ROUNDS):
             given = {name: tensor for name, (_, tensor) in self._right.items()}
-            got = run_exposed(self.model, self.feeds, given, self.runtime).values
-            if round_ == 0 and not self._wrong(got):
-                return Place(
-                    why="with its values exposed the file agrees with eager: the runtime's own rewriting of the graph "
+            self._got = got = run_exposed(self.model, self.feeds, given, self.runtime).values
+            if not given and not self._wrong(got):
+                why = (
+                    "with its values exposed the file agrees with eager: the runtime's own rewriting of the graph "
                     "makes the difference, not a node of the file"
                 )
+                return Place(why=why), None
             found = {
                 name: match
                 for name, tensor in got.items()
@@ -160,7 +207,7 @@ class Locator:
                 break
             self._right.update(found)
         wrong = self._wrong(got)
-        return self._node(got, wrong) if wrong else self._drift(got)
+        return self._node(got, wrong) if wrong else (self._drift(got), None)
 
     def agrees(self, expected: torch.Tensor, got: torch.Tensor) -> OutputError:
         """Compare two tensors within the tolerance."""
@@ -191,7 +238,7 @@ class Locator:
             why="no single node departs: on PyTorch's own inputs each agrees, and the difference grows over many",
         )
 
-    def _node(self, got: Mapping[str, torch.Tensor], wrong: Sequence[ir.Value]) -> Place:
+    def _node(self, got: Mapping[str, torch.Tensor], wrong: Sequence[ir.Value]) -> tuple[Place, ir.Node | None]:
         order = {node: index for index, node in enumerate(self.model.graph)}
         closure = self._behind(wrong)
         if not closure:
@@ -199,14 +246,15 @@ class Locator:
             value = wrong[0]
             node = value.producer()
             lineage = self.lineage(node) if node is not None else Lineage()
-            return self._place([node] if node is not None else [], lineage, got, why="a wrong value is the output")
+            segment = [node] if node is not None else []
+            return self._place(segment, lineage, got, why="a wrong value is the output"), None
         explained = self._explained()
         first = [node for node in sorted(closure, key=order.__getitem__) if not self._reads_wrong(node, closure)]
         chosen = next((node for node in first if self._is_closed(node, explained)), first[0])
         segment = self._segment(chosen, closure, explained, order)
         touched = [node for node in segment if self.lineage(node).touched]
         node = touched[0] if touched else segment[-1]
-        return self._place(segment, self.lineage(node), got, node=node)
+        return self._place(segment, self.lineage(node), got, node=node), node
 
     def _behind(self, wrong: Sequence[ir.Value]) -> set[ir.Node]:
         """The nodes between places that are right and outputs that are wrong."""
@@ -214,7 +262,8 @@ class Locator:
         todo = [value for value in wrong if value.name not in self._right]
         while todo:
             node = todo.pop().producer()
-            if node is None or node in found:
+            # In functions and bodies constants are nodes, and no values of PyTorch's.
+            if node is None or node in found or node.op_type == "Constant":
                 continue
             found.add(node)
             todo.extend(value for value in values_read(node) if value.name not in self._right)
@@ -246,19 +295,57 @@ class Locator:
     def _is_closed(self, node: ir.Node, explained: Collection[int]) -> bool:
         """Whether all that the operators of a node read is right: what is wrong here is then not wrong before."""
         ancestors = self._ancestors(node)
-        if ancestors is None:
+        if ancestors is None or not self.standing(node)[1]:
             return True
         return all(
-            source in explained or source in ancestors or self.eager.nodes[source].is_number
+            source in explained
+            or source in ancestors
+            or self.eager.nodes[source].is_number
+            or self.eager.nodes[source].is_constant
             for place in ancestors - set(explained)
             for source in self.eager.nodes[place].sources
         )
 
     def _ancestors(self, node: ir.Node) -> set[int] | None:
+        return self.standing(node)[0]
+
+    def standing(self, node: ir.Node) -> tuple[set[int] | None, bool]:
+        """Return the captured operators that a node descends from, by their places, and whether it is only they.
+
+        In a function that is called again, and in a loop, a node descends from an operator of each call and iteration.
+        Those of its own are told by their order, where there are as many operators as calls and iterations.
+        """
         numbers = self.lineage(node).ancestors
         if numbers is None:
+            return None, True
+        places = {place for place, eager in enumerate(self.eager.nodes) if numbers & set(eager.numbers)}
+        known, is_exact = file_node(node), True
+        for inside in known.inside:
+            if inside.function is not None:
+                own = self._of_call(places, inside)
+            elif inside.iterations > 1:
+                own = self._of_iteration(places, inside)
+            else:
+                continue
+            is_exact = is_exact and own is not None
+            places = places if own is None else own
+        return places, is_exact
+
+    def _of_iteration(self, places: Collection[int], inside: Inside) -> set[int] | None:
+        by_number: dict[tuple[int, ...], list[int]] = {}
+        for place in sorted(places):
+            by_number.setdefault(self.eager.nodes[place].numbers, []).append(place)
+        if any(len(runs) != inside.iterations for runs in by_number.values()):
             return None
-        return {place for place, eager in enumerate(self.eager.nodes) if numbers & set(eager.numbers)}
+        return {runs[inside.iteration or 0] for runs in by_number.values()}
+
+    def _of_call(self, places: Collection[int], inside: Inside) -> set[int] | None:
+        calls = self._called.get(inside.function or ("", "", ""), {})
+        own = calls.get(inside.call, [])
+        for other in calls.values():
+            if len(other) == len(own) and set(places) <= set(other):
+                return {own[other.index(place)] for place in places}
+        return None
 
     def _segment(
         self, first: ir.Node, closure: Collection[ir.Node], explained: Collection[int], order: Mapping[ir.Node, int]
@@ -270,7 +357,8 @@ class Locator:
         if ancestors is not None and not ancestors - set(explained):
             return [first]
         same = []
-        for node in sorted(closure, key=order.__getitem__):
+        inside = file_node(first).inside
+        for node in sorted((node for node in closure if file_node(node).inside == inside), key=order.__getitem__):
             if ancestors is not None:
                 if (self._ancestors(node) or set()) & ancestors:
                     same.append(node)
@@ -295,9 +383,10 @@ class Locator:
         error = None if node is None else self._error(node, operators, got)
         known = error is not None and error.absolute != float("inf")
         return Place(
-            node=None if node is None else node.name,
+            node=None if node is None else file_node(node).shown,
             op_type=None if node is None else node.op_type,
-            nodes=tuple(other.name or "" for other in segment),
+            inside=() if node is None else tuple(inside.text for inside in file_node(node).inside),
+            nodes=tuple(file_node(other).shown for other in segment),
             operators=tuple(dict.fromkeys(operator.operator for operator in operators)),
             module=origin.module,
             module_class=origin.module_class,
@@ -306,7 +395,6 @@ class Locator:
             relative=error.relative if error is not None and known else None,
             allowed=error.allowed if error is not None else None,
             problem=None if error is None else error.problem,
-            border=None if node is None else self._border(node),
             why=why,
         )
 
@@ -323,16 +411,6 @@ class Locator:
         ]
         errors = [self.agrees(result, value) for result in results for value in values]
         return min((error for error in errors if error.problem), key=lambda error: error.absolute, default=None)
-
-    def _border(self, node: ir.Node) -> str | None:
-        if any(function.domain == node.domain and function.name == node.op_type for function in self._functions()):
-            return "it calls a function of the file, whose body cannot be looked into"
-        if any(attribute.type.name in ("GRAPH", "GRAPHS") for attribute in node.attributes.values()):
-            return f"its bodies ({node.op_type}) cannot be looked into"
-        return None
-
-    def _functions(self) -> Sequence[Any]:
-        return list(self.model.functions.values())
 
 
 class _Index:
@@ -352,11 +430,13 @@ class _Index:
         producer = value.producer()
         lineage = self._locator.lineage(producer) if producer is not None else Lineage()
         candidates = self._by_kind.get(_kind(got), [])
-        if lineage.ancestors:
-            own = {entry[0] for entry in candidates if lineage.ancestors & set(self._eager.nodes[entry[0]].numbers)}
+        places, is_exact = self._locator.standing(producer) if producer is not None else (None, True)
+        if places:
+            own = {entry[0] for entry in candidates if entry[0] in places}
             if own:
-                # A wrong value may be another one that came before it: two halves exchanged twice, say.
-                before = self._before(own)
+                # A wrong value may be another one that came before it: two halves exchanged twice, say. Of a node that
+                # runs again and again, what came before one time may be what another time gives.
+                before = self._before(own) if is_exact else set()
                 candidates = sorted(
                     (entry for entry in candidates if entry[0] not in before), key=lambda e: e[0] not in own
                 )

@@ -102,7 +102,7 @@ def test_a_wrong_lowering_is_found_in_the_file_with_module_and_line(wrong_softpl
     departure = found(model, x, file=file)
     place = departure.place
     assert place is not None
-    assert (("/Exp", "/Log"), "Soft", "fallback") == (place.nodes, place.module_class, departure.step)
+    assert (("/Exp", "/Log"), "Soft", "lower") == (place.nodes, place.module_class, departure.step)
     assert "test_bisecting.py:" in place.source
 
 
@@ -141,33 +141,180 @@ def test_half_precision_that_drifts_has_no_single_node() -> None:
     assert departure.place.why.startswith("no single node departs")
 
 
-def test_in_a_branch_the_if_is_the_border(wrong_softplus: None) -> None:
-    class Choice(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.cond(x.sum() > -1e9, torch.nn.functional.softplus, torch.cos, (x.exp(),)) * 2
+class Choice(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > -1e9, torch.nn.functional.softplus, torch.cos, (x.exp(),)) * 2
 
-    place = found(Choice(), torch.randn(3, 4)).place
+
+class Repeated(torch.nn.Module):
+    def forward(self, x: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        def again(left: torch.Tensor, value: torch.Tensor) -> bool:
+            return left > 0
+
+        def once(left: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return left - 1, torch.nn.functional.softplus(value.sin()) + 1
+
+        return torch.while_loop(again, once, (count, x))[1].cos()
+
+
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.softplus(self.linear(x)) + 1
+
+
+class Stacked(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Block(), Block()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x.sin()).sin()).cos()
+
+
+AS_FUNCTIONS = {"inline.preserve": ("Block",)}
+
+
+@pytest.fixture(params=["in memory", "in a file"])
+def looked_for(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Looks for where an export departs: that of this process, or a file that knows less of itself."""
+
+    def look(model: torch.nn.Module, *args: torch.Tensor, **overrides: Any) -> Departure:
+        overrides = {"verify.samples": 0, "verify.sizes": False, **overrides}
+        file = None if request.param == "in memory" else tmp_path / "model.onnx"
+        if file is not None:
+            lading.export(model.eval(), args, file, overrides={**overrides, "serialize.provenance": "full"})
+        return find_departure(model.eval(), args, file=file, overrides=overrides)
+
+    return look
+
+
+def test_in_a_branch_its_node_is_found(wrong_softplus: None, looked_for: Any) -> None:
+    place = looked_for(Choice(), torch.randn(3, 4)).place
+    assert ("Log", ("the then branch of /If",), None) == (place.op_type, place.inside, place.border)
+    assert "aten::softplus" in place.operators
+
+
+def test_in_a_loop_its_node_is_found_in_the_first_iteration(wrong_softplus: None, looked_for: Any) -> None:
+    place = looked_for(Repeated(), torch.randn(3, 4), torch.tensor(3)).place
+    assert ("Log", ("iteration 1 of 3 of /Loop",)) == (place.op_type, place.inside)
+
+
+def test_in_a_function_its_node_is_found_with_the_call(wrong_softplus: None, looked_for: Any) -> None:
+    place = looked_for(Stacked(), torch.randn(3, 4), **AS_FUNCTIONS).place
+    assert ("Block:/Log", ("function Block, called as /first",)) == (place.node, place.inside)
+    assert "test_bisecting.py:" in place.source
+
+
+@pytest.fixture
+def overflowing_softplus() -> Iterator[None]:
+    """Right below 88."""
+
+    @lading.lowers("aten::softplus", since=18)
+    def softplus(op: Any, x: ir.Value, *, beta: float = 1.0, threshold: float = 20.0) -> Any:
+        return op.Log(op.Add(op.Exp(x), op.Exp(op.Sub(x, x))))
+
+    yield
+    lading.unregister_lowering("aten::softplus")
+
+
+def test_in_a_function_that_is_right_at_first_the_later_call_is_found(
+    overflowing_softplus: None, looked_for: Any
+) -> None:
+    class Grown(Stacked):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x.sin()) * 1000).sqrt()
+
+    place = looked_for(Grown(), torch.randn(3, 4), **AS_FUNCTIONS).place
+    assert ("Block:/Exp", ("function Block, called as /second",)) == (place.nodes[0], place.inside)
+
+
+def test_in_a_branch_of_a_loop_the_iteration_is_found(overflowing_softplus: None) -> None:
+    def bent(value: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.softplus(value) * 70
+
+    class Nested(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            def once(count: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                return count + 1, torch.cond(count < 1, torch.cos, bent, (value,))
+
+            return torch.while_loop(lambda count, value: count < 5, once, (torch.tensor(0), x))[1]
+
+    place = found_on(Nested(), torch.randn(3, 4)).place
     assert place is not None
-    assert ("If", "its bodies (If) cannot be looked into") == (place.op_type, place.border)
+    assert ("iteration 3 of 5 of /Loop", "the else branch of /If") == place.inside
+    assert "/Exp" == place.nodes[0]
 
 
-def test_in_a_function_its_call_is_the_border(wrong_softplus: None) -> None:
-    class Block(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.nn.functional.softplus(x) + 1
-
-    class Two(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.block = Block()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.block(x.sin()).cos()
-
-    place = found(Two(), torch.randn(3, 4), overrides={"inline.preserve": ("Block",)}).place
+def test_a_loop_that_runs_too_often_is_the_border(wrong_softplus: None) -> None:
+    place = found_on(Repeated(), torch.randn(3, 4), torch.tensor(100)).place
     assert place is not None
-    assert ("/block", "block") == (place.node, place.module)
-    assert place.border is not None
+    assert "it has bodies (Loop), which cannot be looked into: it runs 100 times" == place.border
+
+
+def test_a_function_that_is_right_is_not_looked_into() -> None:
+    """The fault is behind the function, whose constants are no values of PyTorch's."""
+    departure = found_on(Stacked(), torch.randn(3, 4), passes=(swap("bend-cos", "Cos", "Sin"),), overrides=AS_FUNCTIONS)
+    assert departure.place is not None
+    assert ("/Sin_2", ()) == (departure.place.node, departure.place.inside)
+
+
+@lading.a_pass("bend-captured", requires=(Fact.GRAPH,), after=("trace",))
+class BendCaptured:
+    """Make another operator of the captured sine."""
+
+    def run(self, work: Work, note: Note) -> None:
+        for node in work.need_model().graph:
+            if node.op_type == "sin":
+                node.op_type = "cos"
+
+
+def test_a_step_before_lowering_is_told_from_lowering() -> None:
+    departure = found(Net(), torch.randn(2, 4), passes=(BendCaptured(),))
+    assert "bend-captured" == departure.step
+    assert [("trace", "passed"), ("bend-captured", "failed"), ("lower", "failed")] == [
+        (entry.step, entry.check.status) for entry in departure.checked[:3]
+    ]
+
+
+class Steps(torch.nn.Module):
+    """Takes one way for the example, and the other for larger numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 4)
+        self.choose = Chooses()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.choose(self.linear(x)).cos()
+
+
+class Chooses(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sin() if x.abs().max() < 100 else x.exp()
+
+
+def test_where_capture_departs_the_module_is_found(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.savez(tmp_path / "large.npz", x=np.full((2, 4), 1e3, np.float32))
+    departure = find_departure(
+        Steps().eval(),
+        (torch.randn(2, 4),),
+        inputs=[tmp_path / "large.npz"],
+        overrides={"trace.bake_branches": True, "verify.samples": 0},
+    )
+    assert departure.place is not None
+    assert ("trace", "choose", "Chooses") == (departure.step, departure.place.module, departure.place.module_class)
+    assert "first module that departs: choose (Chooses)" in departure.text()
+
+
+def found_on(model: torch.nn.Module, *args: torch.Tensor, **options: Any) -> Departure:
+    options["overrides"] = {"verify.samples": 0, "verify.sizes": False, **options.get("overrides", {})}
+    return find_departure(model.eval(), args, **options)
 
 
 def test_a_kept_autograd_function_is_found() -> None:
@@ -177,7 +324,7 @@ def test_a_kept_autograd_function_is_found() -> None:
 
     departure = found(Kept(), torch.randn(2, 4))
     assert departure.place is not None
-    assert ("Cos", "fallback") == (departure.place.op_type, departure.step)
+    assert ("Cos", "lower") == (departure.place.op_type, departure.step)
 
 
 class Wrong(torch.autograd.Function):

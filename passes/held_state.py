@@ -31,6 +31,7 @@ _DEEPEST = 4
 """How far containers in objects in containers are looked into, and functions that call functions."""
 _LONG = 256
 """Members above which a container whose first one is a plain value is taken for a vocabulary, say."""
+_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _MISSING = object()
 _CACHED = functools._lru_cache_wrapper
 
@@ -195,17 +196,21 @@ class HeldState:
 
     @contextlib.contextmanager
     def remembered_apart(self) -> Iterator[None]:
-        """Let functions under `functools.cache` remember, while the context is open, what they return meanwhile alone.
+        """Let functions under `functools.cache` remember tensors, while the context is open, apart from other calls.
 
-        What they returned before is not used, what they return is not kept, and symbolic sizes are arguments like any.
+        Tensors that they returned before are not used, those that they return are not kept, and symbolic sizes are
+        arguments like any.
         """
+        apart = {id(function): _Apart(function) for _, _, function in self._functions}
         for namespace, key, function in self._functions:
-            namespace.put(key, _Apart(function))
+            namespace.put(key, apart[id(function)])
         try:
             yield
         finally:
             for namespace, key, function in self._functions:
                 namespace.put(key, function)
+            for one in apart.values():
+                one.forget()
 
     # ---- afterwards --------------------------------------------------------------------------------------------------
 
@@ -324,21 +329,36 @@ def reach_of(kind: type) -> Reach:
 
 
 class _Apart:
-    """A function with a memory of its own, in the place of one under `functools.cache`."""
+    """A function with a memory of its own for tensors, in the place of one under `functools.cache`."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
         self._known: dict[Any, Any] = {}
+        self._is_to_forget = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            key = tuple(map(_hashable, args)), tuple((name, _hashable(value)) for name, value in kwargs.items())
-            if key in self._known:
-                return self._known[key]
-        except TypeError:
-            return self._function.__wrapped__(*args, **kwargs)
-        result = self._known[key] = self._function.__wrapped__(*args, **kwargs)
-        return result
+        if any(isinstance(value, _SYMBOLIC) for value in (*args, *kwargs.values())):
+            return self._computed(args, kwargs)
+        computed = self._function.cache_info().misses
+        result = self._function(*args, **kwargs)
+        if self._function.cache_info().misses > computed:
+            # Made while the model is captured: no other call may see it, if it holds a tensor somewhere.
+            self._is_to_forget = self._is_to_forget or (
+                type(result) not in PLAIN and not isinstance(result, (*_OPAQUE, types.FunctionType))
+            )
+            return result
+        return self._computed(args, kwargs) if _holds_tensor(result) and not self._is_to_forget else result
+
+    def _computed(self, args: Any, kwargs: Any) -> Any:
+        key = tuple(map(_hashable, args)), tuple((name, _hashable(value)) for name, value in kwargs.items())
+        if key not in self._known:
+            self._known[key] = self._function.__wrapped__(*args, **kwargs)
+        return self._known[key]
+
+    def forget(self) -> None:
+        """Let the function forget what it has made while the model was captured."""
+        if self._is_to_forget:
+            self._function.cache_clear()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -348,7 +368,7 @@ class _Apart:
 
 
 def _hashable(value: Any) -> Any:
-    if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+    if isinstance(value, _SYMBOLIC):
         return type(value), value.node.expr
     if isinstance(value, tuple):
         return tuple(map(_hashable, value))

@@ -142,3 +142,40 @@ class RelativeBias(nn.Module):
 @dynamic("attention", vectors, EXAMPLE, *OTHERS)
 def relative_bias() -> nn.Module:
     return RelativeBias()
+
+
+encoder("albert", "AlbertModel", "AlbertConfig", embedding_size=16)
+encoder("xlm_roberta", "XLMRobertaModel", "XLMRobertaConfig", pad_token_id=1)
+encoder(
+    "nystromformer", "NystromformerModel", "NystromformerConfig", LONG, LONGER, num_landmarks=8, segment_means_seq_len=8
+)
+
+
+class LocalBlocks(nn.Module):
+    """Attention to the own block of eight and both of its neighbours, over any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, 48)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, length, width = x.shape
+        more = -length % 8
+        y = nn.functional.pad(self.layer(x), (0, 0, 0, more))
+        query, key, value = y.view(batch, -1, 8, 3 * width).chunk(3, -1)
+        inside = nn.functional.pad(x.new_ones(length), (0, more)).view(-1, 8)
+
+        def around(blocks: torch.Tensor, axis: int) -> torch.Tensor:
+            widths = [0, 0] * (blocks.dim() - axis - 1) + [1, 1]
+            wide = nn.functional.pad(blocks, widths)
+            count = blocks.shape[axis]
+            return torch.cat([wide.narrow(axis, start, count) for start in range(3)], axis + 1)
+
+        scores = query @ around(key, 1).transpose(-1, -2) / 4
+        scores = scores.masked_fill(around(inside, 0)[None, :, None] == 0, -1e9)
+        return (scores.softmax(-1) @ around(value, 1)).reshape(batch, -1, width)[:, :length]
+
+
+@dynamic("attention", vectors, EXAMPLE, *OTHERS)
+def local_blocks() -> nn.Module:
+    return LocalBlocks()

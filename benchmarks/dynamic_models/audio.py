@@ -166,3 +166,7 @@ def speech_to_text() -> nn.Module:
         decoder_start_token_id=2,
     )
     return transformers.Speech2TextForConditionalGeneration(config)
+
+
+heard("wavlm", "WavLMModel")
+heard("data2vec_audio", "Data2VecAudioModel")

@@ -188,3 +188,57 @@ def _windowed(batch: int, past: int) -> Call:
 @dynamic("decoding", _windowed, *sizes(batch=(2, 1, 3, 2, 1, 4), past=(5, 0, 7, 8, 3, 1)))
 def windowed_cache() -> nn.Module:
     return WindowedCache()
+
+
+decoder("olmo2_step", "Olmo2ForCausalLM", _config("Olmo2Config"))
+decoder("cohere_step", "CohereForCausalLM", _config("CohereConfig"))
+decoder("stablelm_step", "StableLmForCausalLM", _config("StableLmConfig", partial_rotary_factor=0.5))
+
+
+class FullCache(nn.Module):
+    """Attention over a cache of a fixed size, in which the new places are overwritten."""
+
+    size = 24
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(16, 16) for _ in range(3))
+
+    def forward(
+        self, x: torch.Tensor, places: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        keys = keys.index_copy(1, places, self.key(x))
+        values = values.index_copy(1, places, self.value(x))
+        seen = torch.arange(self.size, device=x.device)[None] <= places[:, None]
+        attended = torch.nn.functional.scaled_dot_product_attention(self.query(x), keys, values, attn_mask=seen)
+        return attended, keys, values
+
+
+def _full(batch: int, past: int, new: int) -> Call:
+    places = torch.arange(past, past + new)
+    return (torch.randn(batch, new, 16), places, torch.randn(batch, 24, 16), torch.randn(batch, 24, 16)), {}
+
+
+@dynamic("decoding", _full, EXAMPLE, *OTHERS)
+def full_cache() -> nn.Module:
+    return FullCache()
+
+
+@dynamic("decoding", _translating, TRANSLATING, *OTHERS_TRANSLATING)
+def marian_step() -> nn.Module:
+    config = transformers.MarianConfig(
+        vocab_size=VOCABULARY,
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        max_position_embeddings=64,
+        init_std=0.2,
+        pad_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=0,
+    )
+    return transformers.MarianMTModel(config)

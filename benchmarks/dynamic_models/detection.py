@@ -150,3 +150,39 @@ class BestOfAll(nn.Module):
 )
 def best_of_all() -> nn.Module:
     return BestOfAll()
+
+
+detector(
+    "deformable_detr",
+    "DeformableDetrForObjectDetection",
+    "DeformableDetrConfig",
+    backbone_config=transformers.ResNetConfig(
+        embedding_size=16, hidden_sizes=[16, 24, 32, 48], depths=[1, 1, 1, 1], out_features=["stage3", "stage4"]
+    ),
+    num_feature_levels=2,
+    **_DETR,
+)
+
+
+class CenterPoints(nn.Module):
+    """The twelve highest peaks of a heat map, with offsets and sizes read at them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 8, 5, 4, 2)
+        self.heat, self.boxes = nn.Conv2d(8, 2, 1), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.features(x).relu()
+        heat = self.heat(features).sigmoid()
+        heat = heat * (heat == nn.functional.max_pool2d(heat, 3, 1, 1))
+        scores, places = heat.flatten(1).topk(12)
+        cells = places % (heat.shape[2] * heat.shape[3])
+        boxes = self.boxes(features).flatten(2).gather(2, cells[:, None].expand(-1, 4, -1))
+        corners = torch.stack([cells % heat.shape[3], cells // heat.shape[3]], 1)
+        return torch.cat([boxes[:, :2] + corners, boxes[:, 2:]], 1).transpose(1, 2), scores
+
+
+@dynamic("detection", plain, EXAMPLE, *OTHERS)
+def center_points() -> nn.Module:
+    return CenterPoints()

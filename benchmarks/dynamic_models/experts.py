@@ -95,3 +95,28 @@ class AllExperts(nn.Module):
 @dynamic("experts", _vectors, EXAMPLE, *OTHERS)
 def all_experts() -> nn.Module:
     return AllExperts()
+
+
+mixture(
+    "deepseek_v3",
+    "DeepseekV3ForCausalLM",
+    _config(
+        "DeepseekV3Config",
+        num_key_value_heads=4,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_group=2,
+        topk_group=1,
+        first_k_dense_replace=1,
+        moe_intermediate_size=16,
+        kv_lora_rank=8,
+        q_lora_rank=8,
+        qk_rope_head_dim=4,
+        qk_nope_head_dim=4,
+        v_head_dim=8,
+    ),
+    ways=("batched_mm",),
+)
+mixture(
+    "phimoe", "PhimoeForCausalLM", _config("PhimoeConfig", num_local_experts=4, num_experts_per_tok=2), ways=("eager",)
+)

@@ -111,3 +111,25 @@ class DenseAdjacency(nn.Module):
 @dynamic("graphs", graph, EXAMPLE, *OTHERS)
 def dense_adjacency() -> nn.Module:
     return DenseAdjacency()
+
+
+class Neighbours(nn.Module):
+    """The four nearest points of each, and the largest message from them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        near = torch.cdist(x, x).topk(4, largest=False).indices
+        messages = self.layer(torch.cat([x.unsqueeze(1).expand(-1, 4, -1), x[near] - x.unsqueeze(1)], -1))
+        return messages.amax(1)
+
+
+def points(nodes: int) -> Call:
+    return (torch.randn(nodes, 8),), {}
+
+
+@dynamic("graphs", points, *sizes(nodes=(6, 4, 12, 5, 30, 9)))
+def neighbours() -> nn.Module:
+    return Neighbours()

@@ -181,3 +181,35 @@ def bags(words: int, bags: int) -> Call:
 @dynamic("lengths", bags, *sizes(words=(6, 4, 9, 3, 12, 5), bags=(3, 1, 2, 5, 4, 2)))
 def word_bags() -> nn.Module:
     return Bags()
+
+
+class AttentionInPacks(nn.Module):
+    """Attention over sequences one after the other in one row, each to itself, by their ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 24)
+
+    def forward(self, flat: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        owner = torch.repeat_interleave(torch.arange(counts.shape[0]), counts, output_size=flat.shape[0])
+        query, key, value = self.layer(flat).chunk(3, -1)
+        same = owner[:, None] == owner[None]
+        return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=same)
+
+
+@dynamic("lengths", split, *sizes(words=(5, 1, 9, 3, 12, 2)))
+def attention_in_packs() -> nn.Module:
+    return AttentionInPacks()
+
+
+class Counted(nn.Module):
+    """A histogram of words, and the words that come more than once."""
+
+    def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        counts = torch.bincount(ids.flatten(), minlength=9)
+        return counts, (counts > 1).nonzero().squeeze(-1)
+
+
+@dynamic("lengths", ids, EXAMPLE, *OTHERS)
+def counted() -> nn.Module:
+    return Counted()

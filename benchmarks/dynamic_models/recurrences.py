@@ -185,3 +185,73 @@ state_space(
     use_mamba_kernels=False,
 )
 state_space("recurrent_gemma", "RecurrentGemma", lru_width=32, attention_window_size=16, head_dim=8)
+
+
+class TwoInTurn(nn.Module):
+    """Two kinds of steps in turn: a mixing one at even places, a gated one at odd places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.even, self.odd = nn.Linear(16, 8), nn.GRUCell(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state = x.new_zeros(x.shape[0], 8)
+        results = []
+        for place in range(x.shape[1]):
+            if place % 2 == 0:
+                state = torch.tanh(self.even(torch.cat([x[:, place], state], -1)))
+            else:
+                state = self.odd(x[:, place], state)
+            results.append(state)
+        return torch.stack(results, 1)
+
+
+@dynamic("recurrences", _vectors, EXAMPLE, *OTHERS)
+def two_in_turn() -> nn.Module:
+    return TwoInTurn()
+
+
+class CarriedChunks(nn.Module):
+    """Linear attention by chunks of four, with a memory that is handed on, and a last chunk that may be shorter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 24)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = self.layer(x).chunk(3, -1)
+        memory = x.new_zeros(x.shape[0], 8, 8)
+        results = []
+        for q, k, v in zip(query.split(4, 1), key.split(4, 1), value.split(4, 1), strict=True):
+            inside = (q @ k.transpose(1, 2)).tril() @ v
+            results.append(q @ memory + inside)
+            memory = memory + k.transpose(1, 2) @ v
+        return torch.cat(results, 1)
+
+
+@dynamic("recurrences", _vectors, EXAMPLE, *OTHERS)
+def carried_chunks() -> nn.Module:
+    return CarriedChunks()
+
+
+class Rwkv(nn.Module):
+    """RWKV without a state that comes in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = transformers.RwkvConfig(
+            vocab_size=64, context_length=64, hidden_size=32, num_hidden_layers=2, intermediate_size=48
+        )
+        self.model = transformers.RwkvForCausalLM(config)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return self.model(input_ids=input_ids, use_cache=False).logits
+
+
+def _ids(batch: int, length: int) -> Call:
+    return (torch.randint(3, 64, (batch, length)),), {}
+
+
+@dynamic("recurrences", _ids, EXAMPLE, *OTHERS)
+def rwkv() -> nn.Module:
+    return Rwkv()

@@ -188,3 +188,22 @@ class Windows(nn.Module):
 @dynamic("vision", plain, ODD, *ODDS)
 def windows() -> nn.Module:
     return Windows()
+
+
+pictures("poolformer", "PoolFormerModel", "PoolFormerConfig", hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1])
+pictures("mobilenet_v2", "MobileNetV2Model", "MobileNetV2Config", depth_multiplier=0.25)
+pictures("clip_vision", "CLIPVisionModel", "CLIPVisionConfig", resized, **_PATCHES)
+pictures(
+    "depth_anything",
+    "DepthAnythingForDepthEstimation",
+    "DepthAnythingConfig",
+    backbone_config=transformers.Dinov2Config(
+        **_PATCHES, out_features=["stage1", "stage2"], reshape_hidden_states=False
+    ),
+    patch_size=8,
+    reassemble_hidden_size=32,
+    reassemble_factors=[2, 1],
+    neck_hidden_sizes=[16, 24],
+    fusion_hidden_size=16,
+    head_hidden_size=8,
+)

@@ -227,6 +227,7 @@ def run_export(
         stack.enter_context(_one_at_a_time)
         stack.enter_context(_collector_paused())
         stack.enter_context(_outside_of_modes())
+        stack.enter_context(_compiler_unneeded())
         if verbose:
             sinks.append(stack.enter_context(_told_on_stderr()))
         if log is not None:
@@ -248,6 +249,13 @@ def _outside_of_modes() -> contextlib.AbstractContextManager[Any]:
 
     context: contextlib.AbstractContextManager[Any] = outside_of_modes()
     return context
+
+
+def _compiler_unneeded() -> contextlib.AbstractContextManager[None]:
+    """Leave PyTorch's compiler unloaded, which takes longer to load than most models to export."""
+    from .passes.torch_private import compiler_unneeded
+
+    return compiler_unneeded()
 
 
 @contextlib.contextmanager

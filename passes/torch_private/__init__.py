@@ -18,6 +18,7 @@ from lading.passes.torch_private.announcing import (
     unchecked_packed_states,
 )
 from lading.passes.torch_private.compiled import forget_compilations, uncompiled
+from lading.passes.torch_private.dynamo import UntracedMode, compiler_unneeded
 from lading.passes.torch_private.functionalization import (
     beneath_modes,
     functionalized,
@@ -76,11 +77,13 @@ from lading.passes.torch_private.symbolics import SymbolicGraph, registered_symb
 __all__ = [
     "SYMBOLS",
     "SymbolicGraph",
+    "UntracedMode",
     "announced_export",
     "announced_onnx_export",
     "answered_causality",
     "beneath_modes",
     "class_name",
+    "compiler_unneeded",
     "composite_of",
     "decomposition_of",
     "define_operator",

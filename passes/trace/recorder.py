@@ -15,7 +15,7 @@ from lading.passes.torch_private import (
     DataDependentOutputException,
     FakeTensor,
     FakeTensorMode,
-    TorchDispatchMode,
+    UntracedMode,
 )
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.bounds import certain
@@ -138,7 +138,7 @@ class Body:
         self.tables = tables
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[misc]
+class Recorder(UntracedMode):  # type: ignore[misc]
     """The dispatch mode that records, and the graph values of the tensors that it has seen.
 
     Args:

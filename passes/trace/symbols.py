@@ -19,7 +19,6 @@ from typing import Any
 import sympy
 import torch
 from lading.passes.torch_private import (
-    ConstantSource,
     DimDynamic,
     GuardOnDataDependentSymNode,
     ValueRanges,
@@ -28,6 +27,7 @@ from lading.passes.torch_private import (
     sympy_functions,
 )
 from lading.passes.torch_private.asking import AskedShapeEnv, Question
+from lading.passes.torch_private.dynamo import NamedSource
 from lading.passes.trace.capture import Guard, Specialisation, states_equality
 from lading.passes.trace.sources import asked_by_user
 from sympy.printing.str import StrPrinter
@@ -199,7 +199,7 @@ class Axes(AskedShapeEnv):
         symbol = self._symbol_of.get(name)
         if symbol is None:
             symbol = self.create_symbol(
-                max(size, 2), ConstantSource(f"axis_{len(self.sizes)}"), dynamic_dim=DimDynamic.DYNAMIC
+                max(size, 2), NamedSource(f"axis_{len(self.sizes)}"), dynamic_dim=DimDynamic.DYNAMIC
             )
             self.backed_var_to_val[symbol] = sympy.Integer(size)
             self._symbol_of[name] = symbol

@@ -93,7 +93,7 @@ def compiler_unneeded() -> Iterator[None]:
             stack.enter_context(_standing_in(_VALIDATOR, validator))
         # Not in `sys.modules`: with this in the package's place, its other modules could not be imported.
         package = _Unloaded(_PACKAGE)
-        package.config = settings
+        vars(package)["config"] = settings
         setattr(torch, "_dynamo", package)  # noqa: B010 - it is a module for everybody else
         marked = [function for function in _asking_not_to_be_traced() if not hasattr(function, _MARK)]
         for function in marked:

@@ -138,7 +138,7 @@ class Body:
         self.tables = tables
 
 
-class Recorder(UntracedMode):  # type: ignore[misc]
+class Recorder(UntracedMode):
     """The dispatch mode that records, and the graph values of the tensors that it has seen.
 
     Args:

@@ -18,6 +18,7 @@ Everything that writes or reads such nodes goes through :func:`encode` and :func
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ from ..pipeline.errors import CaptureError
 LIST_DOMAIN = "prim"
 LIST_OP = "ListConstruct"
 SYMBOLIC_ARGUMENTS = "symbolic_arguments"
+_LENGTHS = ".lengths"
+"""Follows the name of an argument that is a list of lists: they stand in a row, and this says how long each one is."""
 
 _SYMBOLIC_TYPES = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _NOT_CONSTANT = (torch.Tensor, *_SYMBOLIC_TYPES)
@@ -308,6 +311,9 @@ def encode(
             symbolic_names.append(parameter.name)
             symbolic_inputs.append(value_of(value))
         elif isinstance(value, (list, tuple)):
+            if any(isinstance(item, (list, tuple)) for item in value):
+                attributes.append(ir.AttrInt64s(parameter.name + _LENGTHS, [len(item) for item in value]))
+                value = list(itertools.chain.from_iterable(value))
             if any(isinstance(item, _SYMBOLIC_TYPES) for item in value):
                 node = _list_node(value, value_of)
                 append(node)
@@ -385,6 +391,7 @@ def bind(node: ir.Node) -> Bound:
     given = set(symbolic)
     slot = 0
     for parameter in schema.parameters:
+        lengths = node.attributes.get(parameter.name + _LENGTHS)
         if parameter.kind == "Tensor":
             value = node.inputs[slot] if slot < tensor_slots else None
             slot += 1
@@ -400,4 +407,7 @@ def bind(node: ir.Node) -> Bound:
             given.add(parameter.name)
         else:
             keywords[parameter.name] = parameter.default
+        if lengths is not None:
+            members = iter(keywords[parameter.name])
+            keywords[parameter.name] = [list(itertools.islice(members, length)) for length in lengths.as_ints()]
     return Bound(schema, positional, keywords, frozenset(given))

@@ -22,7 +22,7 @@ from ..control_flow import distinct_outputs
 from . import shapes
 from .inexpressible import Inexpressible
 from .promotion import common_dtype
-from .schemas import OperatorFacts, first_opset_of, newest_opset
+from .schemas import OperatorFacts, facts_of, first_opset_of, newest_opset
 from .session import Session
 
 Operand = Any
@@ -197,6 +197,15 @@ class Emitter:
         self._session.custom_opsets.setdefault(domain, 1)
         self._append(node)
         return node.outputs[0] if len(node.outputs) == 1 else tuple(node.outputs)
+
+    def needs(self, domain: str, version: int) -> None:
+        """Say which version of a domain of one's own is meant, where ``custom_opsets`` does not."""
+        self._session.custom_opsets.setdefault(domain, version)
+
+    def means_the_same(self, op_type: str, opset: int) -> bool:
+        """Whether an operator of ONNX's default domain is at the target what it is at another opset."""
+        facts, others = self._session.facts(op_type), facts_of(op_type, opset)
+        return facts is not None and others is not None and facts.since == others.since
 
     def body(self, *inputs: tuple[str, ir.DataType, Sequence[Any] | None]) -> Emitter:
         """Open the body of a control-flow operator; its emitter's ``inputs`` are the body's inputs.

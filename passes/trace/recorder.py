@@ -286,6 +286,12 @@ class Recorder(UntracedMode):
             return pending[1]
         return inner.constant if isinstance(inner, FakeTensor) else inner
 
+    def is_one(self, left: torch.Tensor, right: torch.Tensor) -> bool:
+        """Whether two tensors are one value of the graph, or computed alike from such."""
+        from lading.passes.trace.sides.numbering import computed_alike
+
+        return computed_alike(self.value_of(_unwrapped(left)), self.value_of(_unwrapped(right)))
+
     def know_members(self, tensor: torch.Tensor, members: Mapping[int, Any]) -> None:
         """Keep in mind which sizes are the members of a tensor of one dimension, by their indices."""
         self._members[id(_unwrapped(tensor))] = dict(members)

@@ -109,7 +109,7 @@ def both_sides(arguments: Arguments, model: ir.Model, capture: Capture, recordin
         recordings: how many further ones there may be.
     """
     decided = any(not guard.harmless and guard.expression is not None for guard in capture.guards)
-    if capture.strategy != "record" or not decided or capture.fixed_against(arguments.relaxed_axes):
+    if capture.strategy != "record" or not decided:
         return model, capture
     from lading.passes.trace.sides.exploring import Explorer
 

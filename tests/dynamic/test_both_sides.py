@@ -290,3 +290,14 @@ def test_weights_and_literals_of_both_sides_are_kept_apart(free):
 
     exported = free(Model().eval(), [torch.randn(2, 3, 4)], LENGTH)
     assert ["", ""] == [exported.differs(torch.randn(2, length, 4)) for length in (2, 5)]
+
+
+def test_an_axis_that_the_model_fixes_leaves_the_other_decisions_their_sides(free):
+    def model(x):
+        x = x * torch.ones(3, 1)
+        return x.flip(1) if x.shape[1] % 2 else x
+
+    axes = {"x": {0: "channels", 1: "length"}}
+    exported = free(model, [torch.randn(3, 4)], axes, settings=["dynamic-axes.on_fixed_axis=warn"])
+    assert (3, "length") == exported.exported.model.graph.inputs[0].shape.dims[:2]
+    assert ["", ""] == [exported.differs(torch.randn(3, length)) for length in (4, 7)]

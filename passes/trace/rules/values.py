@@ -11,7 +11,7 @@ from lading.passes.trace.composites import NOT_KEPT
 from lading.passes.trace.failures import left_pytorch
 from lading.passes.trace.for_statements import looping_frame
 from lading.passes.trace.recorder import Recorder
-from lading.passes.trace.rules.registry import rule
+from lading.passes.trace.rules.registry import rule, same
 
 
 @rule(torch.Tensor.tolist)
@@ -66,3 +66,21 @@ def _address(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
 @rule(torch.Tensor.__deepcopy__)
 def _deep_copy(rec: Recorder, input: Any, memo: Any) -> Any:
     return input.clone()
+
+
+@rule(torch.equal, torch.Tensor.equal)
+def _equal(rec: Recorder, input: Any, other: Any) -> Any:
+    """Settle by shapes, and for a tensor and itself; what is left depends on the values.
+
+    A tensor differs from itself where it holds NaN: that it equals itself is noted as an answer that was baked in.
+    """
+    if input.dtype != other.dtype:
+        return NOT_KEPT
+    if input.dim() != other.dim() or not all(map(same, input.shape, other.shape)):
+        return False
+    if rec.known(input) is not None and rec.known(other) is not None:
+        return NOT_KEPT
+    if rec.is_one(input, other):
+        rec.note_value(True)
+        return True
+    return torch.eq(input, other).all().item()

@@ -65,10 +65,12 @@ class Explorer:
         self.names = BodyNames()
         self.notes: list[tuple[str, str, str]] = []
         self.remade: dict[str, Remade] = {}
+        self._fixed: dict[str, int] = {}
 
     def explore(self, model: ir.Model, capture: Capture) -> tuple[ir.Model, Capture]:
         """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
         allowed = self.budget
+        self._fixed = _fixed(capture)
         way = self._settled(_Way(model, capture, dict(capture.axes)), frozenset())
         details = {**way.capture.details, "further_recordings": allowed - self.budget}
         notes = tuple(dict.fromkeys((*way.capture.decisions, *self.notes)))
@@ -149,7 +151,8 @@ class Explorer:
         except LadingError as error:
             return f"the model cannot be recorded at {at}: {error.what.splitlines()[0]}"
         self.remade.update(capture.remade)
-        if any(not _is_all(asked, special) for special in capture.specialisations):
+        fixed = [special for special in capture.specialisations if self._fixed.get(special.axis) != special.size]
+        if any(not _is_all(asked, special) for special in fixed):
             return f"the model fixes an axis at {at}"
         return _Way(model, capture, sizes)
 
@@ -196,6 +199,11 @@ class Explorer:
 
     def _note(self, asked: Guard, why: str) -> None:
         self.notes.append(("size decided for good", f"{asked.condition}: {why}", asked.source))
+
+
+def _fixed(capture: Capture) -> dict[str, int]:
+    """Return the axes that are constants, with their sizes."""
+    return {special.axis: special.size for special in capture.specialisations}
 
 
 def _decision(guard: Guard) -> Decision:

@@ -155,6 +155,30 @@ class Numbering:
         return len(graph.inputs), tuple(lines), tuple(known[value] for value in graph.outputs)
 
 
+def computed_alike(left: ir.Value, right: ir.Value) -> bool:
+    """Whether two values of one graph are the same whatever the inputs are: one value, or computed alike from such."""
+    kinds = Numbering()
+    met: set[tuple[ir.Value, ir.Value]] = set()
+    waiting: list[tuple[ir.Value | None, ir.Value | None]] = [(left, right)]
+    while waiting:
+        one, other = map(source, waiting.pop())
+        if one is other or (one, other) in met:
+            continue
+        if one is None or other is None:
+            return False
+        met.add((one, other))
+        node, twin = one.producer(), other.producer()
+        if node is None or twin is None or node.outputs.index(one) != twin.outputs.index(other):
+            return False
+        if kinds.kind(node) != kinds.kind(twin) or draws_random_numbers(node.domain, node.op_type, node.overload):
+            return False
+        read, too = reads(node), reads(twin)
+        if len(read) != len(too):
+            return False
+        waiting.extend(zip(read, too, strict=True))
+    return True
+
+
 def tensor_key(value: ir.Value) -> Hashable:
     """Return what is equal for initializers of equal content; large weights are told apart by where they are."""
     tensor = value.const_value

@@ -75,3 +75,35 @@ def test_least_squares(agrees):
     model = Called(lambda a, b: torch.linalg.lstsq(a, b).solution)
     agrees(model, (torch.rand(5, 3), torch.rand(5, 2)), (torch.rand(5, 3), torch.rand(5, 2)))
     agrees(model, (torch.rand(2, 5, 3), torch.rand(2, 5)))
+
+
+# ---- torch.equal -----------------------------------------------------------------------------------------------------
+
+
+class Compares(torch.nn.Module):
+    def __init__(self, other):
+        super().__init__()
+        self.other = other
+
+    def forward(self, x):
+        return x + 1 if torch.equal(x * 2, self.other(x)) else x - 1
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [(lambda x: x[:1], "sub"), (lambda x: x[0], "sub"), (lambda x: x * 2, "add"), (lambda x: torch.ones(7, 2), "sub")],
+    ids=["another size", "another rank", "computed alike", "a literal of another size"],
+)
+def test_equality_is_settled_by_shapes_and_by_what_is_computed(captured, other, expected):
+    graph = captured(Compares(other), torch.ones(3, 2)).model.graph
+    assert expected in [node.op_type for node in graph]
+
+
+def test_equality_of_values_stays_an_error(captured):
+    with pytest.raises(CaptureError, match="asks for the value of a tensor"):
+        captured(Compares(lambda x: x * 3), torch.ones(3, 2))
+
+
+def test_random_numbers_that_are_drawn_alike_are_not_equal(captured):
+    with pytest.raises(CaptureError, match="asks for the value of a tensor"):
+        captured(lambda x: x + int(torch.equal(torch.rand_like(x), torch.rand_like(x))), torch.ones(3, 2))

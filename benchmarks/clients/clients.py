@@ -93,7 +93,9 @@ CLIENTS = (
     # Its requirement of PyTorch below 2.3 is not lading's, and nothing in it needs that.
     _together("facenet-pytorch", "facenet", "facenet-pytorch==2.6.0", TORCHVISION, alone=True),
     _together("efficientnet-pytorch", "efficientnet", "efficientnet-pytorch==0.7.1"),
-    _together("pretrainedmodels", "pretrained_models", "pretrainedmodels==0.7.4", "munch==4.0.0", alone=True),
+    _together(
+        "pretrainedmodels", "pretrained_models", "pretrainedmodels==0.7.4", "munch==4.0.0", "six==1.17.0", alone=True
+    ),
     _together("pytorch-tabnet", "tabnet", "pytorch-tabnet==4.1.0"),
     _together("segment-anything", "segment_anything_models", "segment-anything==1.0", TORCHVISION, alone=True),
     _together("spandrel", "spandrel_models", "spandrel==0.4.2", TORCHVISION),
@@ -102,7 +104,6 @@ CLIENTS = (
         "dynamic-network-architectures", "nnunet_networks", "dynamic-network-architectures==0.4.4", "timm==1.0.31"
     ),
     _together("gpytorch", "gpytorch_kernels", "gpytorch==1.15.2"),
-    _together("brevitas", "brevitas_networks", "brevitas==0.13.4", "onnxoptimizer==0.4.2"),
 )
 
 

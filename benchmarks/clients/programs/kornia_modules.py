@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`to_onnx` of kornia's image modules: `python kornia_modules.py CASE`."""
+"""kornia's modules with `torch.onnx.export`, and its own `to_onnx` of a model: `python kornia_modules.py CASE`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,19 @@ def main(case: str) -> None:
         "Normalize": lambda: kornia.enhance.Normalize(torch.full((3,), 0.5), torch.full((3,), 0.25)),
         "DexiNed": lambda: kornia.models.DexiNed(pretrained=False),
     }
-    models[case]().to_onnx("kornia.onnx", input_shape=[-1, 3, -1, -1])
+    model = models[case]().eval()
+    if hasattr(model, "to_onnx"):
+        model.to_onnx("kornia.onnx", input_shape=[-1, 3, -1, -1], pseudo_shape=[2, 3, 64, 64])
+        return
+    axes = {0: "batch", 2: "height", 3: "width"}
+    torch.onnx.export(
+        model,
+        torch.rand(2, 3, 32, 32),
+        "kornia.onnx",
+        input_names=["input"],
+        dynamic_axes={"input": axes},
+        opset_version=17,
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def main(case: str) -> None:
     }
     convert_to_onnx(
         models[case](),
-        [torch.randn(2, 1, 32, 32, 32)],
+        [torch.randn(1, 1, 64, 64, 64) if case == "SwinUNETR" else torch.randn(2, 1, 32, 32, 32)],
         input_names=["image"],
         output_names=["label"],
         dynamic_axes={"image": {0: "batch"}, "label": {0: "batch"}},

@@ -7,7 +7,7 @@ import sys
 
 import watch
 
-CASES = {"bninception": 96, "dpn68": 64, "se_resnext50_32x4d": 64, "xception": 96}
+CASES = {"bninception": 224, "dpn68": 224, "se_resnext50_32x4d": 224, "xception": 96}
 
 
 def main(case: str) -> None:

@@ -13,18 +13,24 @@ CASES = ("mean pooling", "first token", "cross-encoder")
 def main(case: str) -> None:
     watch.begin()
     import tempfile
-    from pathlib import Path
 
     import torch
     from sentence_transformers import CrossEncoder, SentenceTransformer, models
-    from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
-        Path(folder, "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-        BertTokenizer(Path(folder, "vocab.txt")).save_pretrained(folder)
-        config = BertConfig(len(words), 32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        words = ["[PAD]", "[UNK]", *"abcdefgh"]
+        tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = Whitespace()
+        names = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+        config = BertConfig(
+            vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+        )
         kind = BertForSequenceClassification if case == "cross-encoder" else BertModel
         config.num_labels = 1
         kind(config).save_pretrained(folder)

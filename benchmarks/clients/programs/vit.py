@@ -33,8 +33,8 @@ def main(case: str) -> None:
         ),
         "MobileViT": lambda: MobileViT(
             image_size=(64, 64),
-            dims=[24, 32, 40],
-            channels=[8, 16, 16, 24, 24, 32, 32, 40, 40, 48, 64],
+            dims=[64, 80, 96],
+            channels=[16, 16, 24, 24, 48, 48, 64, 64, 80, 80, 320],
             num_classes=10,
         ),
         "CvT": lambda: CvT(num_classes=10, s1_emb_dim=16, s2_emb_dim=32, s3_emb_dim=48, s3_heads=2, s3_depth=1),

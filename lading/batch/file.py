@@ -40,6 +40,7 @@ class ModelTable:
     recipes: tuple[str, ...] | None = None
     opsets: tuple[Opset, ...] | None = None
     verify: bool | None = None
+    depends: tuple[str, ...] | None = None
     set: tuple[str, ...] = ()
 
 
@@ -56,6 +57,8 @@ class Job:
         inputs: specifications of example inputs.
         weights: a checkpoint, or None.
         verify: whether the file is compared with PyTorch.
+        depends: patterns of the files, absolute, on which the model depends beside its code, and on nothing else; None
+            where nobody says so.
         settings: overrides as text.
         threads: how many threads PyTorch may use; 0 for as many as it likes.
         again: whether it is exported although nothing has changed.
@@ -69,6 +72,7 @@ class Job:
     inputs: tuple[str, ...] = ()
     weights: str | None = None
     verify: bool = True
+    depends: tuple[str, ...] | None = None
     settings: tuple[str, ...] = ()
     threads: int = 0
     again: bool = False
@@ -174,6 +178,7 @@ def _jobs(
                 inputs=said.inputs,
                 weights=None if said.weights is None else str(folder / said.weights),
                 verify=defaults.verify if said.verify is None else said.verify,
+                depends=None if said.depends is None else tuple(str(folder / pattern) for pattern in said.depends),
                 settings=(*defaults.set, *said.set),
             )
 
@@ -231,6 +236,11 @@ def batch_schema() -> dict[str, Any]:
         "model": {"type": "string", "description": "path/file.py:factory, package.module:factory or program.pt2"},
         "inputs": {**texts, "description": "Example inputs, as --input of lading export takes them."},
         "weights": {"type": "string", "description": "A .safetensors file, an index or a folder with the weights."},
+        "depends": {
+            **texts,
+            "description": "Files, also as patterns, on which the model depends beside its code, and on nothing else; "
+            "it is then not made to learn that nothing has changed.",
+        },
         **shared,
     }
     return {

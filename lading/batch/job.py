@@ -17,7 +17,7 @@ import attrs
 from ..pipeline.errors import InternalError, LadingError
 from .file import Job
 
-FORMAT = 1
+FORMAT = 2
 Status = Literal["exported", "unchanged", "failed"]
 Tell = Callable[[Mapping[str, Any]], None]
 """Gets what happens while a job runs: {"job", "step", "index", "steps"}."""
@@ -104,7 +104,19 @@ def _run(job: Job, tell: Tell | None, begun: float) -> Result:
     from ..pipeline.recipe import load_recipe
     from ..whole_text import write_whole
     from .contents import content_key
+    from .own_code import code_of
+    from .stamp import stamp_of, stands
 
+    clock = time.time()
+    overrides: dict[str, Any] = {"verify.enabled": job.verify}
+    if job.opset is not None:
+        overrides["target.opset"] = job.opset
+    if job.weights is not None:
+        overrides["attach-weights.checkpoint"] = job.weights
+    asked = planned(load_recipe(job.recipe), overrides, settings=job.settings).recipe
+    known = None if job.again else recorded(job)
+    if known is not None and stands(known.stamp, job, asked):
+        return attrs.evolve(known.result, status="unchanged", seconds=time.perf_counter() - begun)
     named = load_model(job.model)
     import torch
 
@@ -112,17 +124,15 @@ def _run(job: Job, tell: Tell | None, begun: float) -> Result:
         torch.set_num_threads(job.threads)
     specs = [parse_input(text) for text in job.inputs]
     call = named_call(named, specs)
-    overrides: dict[str, Any] = {"verify.enabled": job.verify, **call.overrides()}
-    if job.opset is not None:
-        overrides["target.opset"] = job.opset
-    if job.weights is not None:
-        overrides["attach-weights.checkpoint"] = job.weights
-    plan = planned(load_recipe(job.recipe), overrides, settings=job.settings)
-    key = content_key(job, named, call, plan.recipe)
-    kept = None if job.again else recorded(job, key)
-    if kept is not None:
-        return attrs.evolve(kept, status="unchanged", seconds=time.perf_counter() - begun)
+    plan = planned(load_recipe(job.recipe), {**call.overrides(), **overrides}, settings=job.settings)
+    code = code_of(named, plan.recipe)
+    key = content_key(job, named, call, plan.recipe, code)
+    stamp = stamp_of(job, asked, code, clock)
     log, record = job.beside(".audit.jsonl"), job.beside(".record.json")
+    if known is not None and known.result.key == key:
+        # What it is made from is told by other files now.
+        write_whole(record, Record(known.result, stamp).to_text())
+        return attrs.evolve(known.result, status="unchanged", seconds=time.perf_counter() - begun)
     Path(job.file).parent.mkdir(parents=True, exist_ok=True)
     for old in (record, log):
         old.unlink(missing_ok=True)
@@ -156,17 +166,35 @@ def _run(job: Job, tell: Tell | None, begun: float) -> Result:
         digest=_digest(job.file),
         facts=facts,
     )
-    write_whole(record, json.dumps({"format": FORMAT, **result.to_dict()}, indent=2))
+    write_whole(record, Record(result, stamp).to_text())
     return result
 
 
-def recorded(job: Job, key: str) -> Result | None:
-    """What an earlier run says of the file that is there; None unless it is made from the same and still the same."""
+@attrs.frozen
+class Record:
+    """What stands beside an exported file.
+
+    Attributes:
+        result: what the job that wrote it came to.
+        stamp: what tells, without making the model, whether the file is still that of its model; None for nothing.
+    """
+
+    result: Result
+    stamp: Any
+
+    def to_text(self) -> str:
+        """Return it as JSON."""
+        return json.dumps({"format": FORMAT, **self.result.to_dict(), "stamp": self.stamp}, indent=2)
+
+
+def recorded(job: Job) -> Record | None:
+    """What an earlier run says of the file that is there; None unless the file is still the same."""
     try:
         said = json.loads(job.beside(".record.json").read_text(encoding="utf-8"))
-        if said.pop("format") != FORMAT or said["key"] != key or said["digest"] != _digest(job.file):
+        if said.pop("format") != FORMAT or said["digest"] != _digest(job.file):
             return None
-        return Result(**{**said, "job": job.name, "file": job.file})
+        stamp = said.pop("stamp")
+        return Record(Result(**{**said, "job": job.name, "file": job.file}), stamp)
     except (OSError, ValueError, KeyError, TypeError, LadingError):
         # No record, half of one, or one of another lading, or a file that cannot be read: the export is done again.
         return None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,4 +13,6 @@ from support.batches import write_models
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_models(tmp_path)
+    # That of another folder.
+    sys.modules.pop("activation", None)
     return tmp_path

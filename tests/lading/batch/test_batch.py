@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from support.batches import exports, write_models
 
 from lading.batch import Summary, run_batch
@@ -106,6 +107,113 @@ def test_what_has_changed_is_exported_again(folder: Path, change: str) -> None:
     else:
         record.write_text(record.read_text()[:-40])
     assert "exported" == once(file)
+
+
+COUNTED = """
+import torch
+
+import activation
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+class Net(torch.nn.Module):
+    def forward(self, x):
+        return activation.act(x) * float((HERE / "scale.txt").read_text())
+
+
+def net():
+    with open(HERE / "made.txt", "a") as made:
+        made.write("x")
+    return Net(), (torch.ones(2),)
+"""
+
+
+@pytest.fixture
+def counted(folder: Path) -> Path:
+    """A model that reads a file, and leaves a mark each time that it is made; everything is older than the test."""
+    (folder / "counted_model.py").write_text(COUNTED)
+    (folder / "scale.txt").write_text("2.0")
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    return folder
+
+
+def counted_exports(folder: Path, more: str = 'depends = ["scale*"]') -> Path:
+    return exports(folder, "counted_model.net", verify="false", more=more)
+
+
+def made(folder: Path) -> int:
+    return len((folder / "made.txt").read_text())
+
+
+def test_a_model_that_says_on_what_it_depends_is_not_made_to_learn_that_nothing_has_changed(counted: Path) -> None:
+    file = counted_exports(counted)
+    assert (["exported", "unchanged", "unchanged"], 1) == ([once(file), once(file), once(file)], made(counted))
+
+
+def test_a_model_that_does_not_say_so_is_made(counted: Path) -> None:
+    file = counted_exports(counted, more="")
+    assert (["exported", "unchanged"], 2) == ([once(file), once(file)], made(counted))
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["its file", "a file that it imports", "a file that it depends on", "one more of these", "a neighbour"],
+)
+def test_a_model_is_made_anew_where_a_file_has_changed(counted: Path, change: str) -> None:
+    file = counted_exports(counted)
+    once(file)
+    name, text = {
+        "its file": ("counted_model.py", COUNTED + "# more\n"),
+        "a file that it imports": ("activation.py", "import torch\n\n\ndef act(x):\n    return torch.sin(x)\n"),
+        "a file that it depends on": ("scale.txt", "3.0"),
+        "one more of these": ("scale_2.txt", "3.0"),
+        "a neighbour": ("local_settings.py", "NEW = True\n"),
+    }[change]
+    (counted / name).write_text(text)
+    sys.modules.pop("activation", None)
+    once(file)
+    assert 2 == made(counted)
+
+
+@pytest.mark.parametrize("key", ["recipe", "versions", "packages"])
+def test_a_model_is_made_anew_for_another_recipe_or_version(counted: Path, key: str) -> None:
+    file = counted_exports(counted)
+    once(file)
+    record = counted / "exported" / "net" / "inference.record.json"
+    said = json.loads(record.read_text())
+    said["stamp"][key] = "other" if key == "recipe" else {**said["stamp"][key], "torch": "1.8.0"}
+    record.write_text(json.dumps(said))
+    assert ("unchanged", 2) == (once(file), made(counted))
+
+
+def test_what_has_changed_since_the_job_began_tells_nothing(counted: Path) -> None:
+    file = counted_exports(counted)
+    os.utime(counted / "scale.txt", (4e9, 4e9))
+    assert (["exported", "unchanged"], 2) == ([once(file), once(file)], made(counted))
+
+
+def test_a_program_in_a_file_is_not_loaded_to_learn_that_nothing_has_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = torch.export.export(torch.nn.ReLU(), (torch.ones(2),))
+    torch.export.save(program, folder / "relu.pt2")
+    os.utime(folder / "relu.pt2", (1e9, 1e9))
+    (folder / "exports.toml").write_text('[batch]\nverify = false\n[model.relu]\nmodel = "relu.pt2"\n')
+    assert "exported" == once(folder / "exports.toml")
+    monkeypatch.setattr("lading.model_reference.load_model", None)
+    assert "unchanged" == once(folder / "exports.toml")
+
+
+def test_a_file_that_a_process_has_imported_before_it_changed_is_refused(folder: Path) -> None:
+    file = exports(folder, "net", verify="false")
+    assert "exported" == once(file)
+    (folder / "activation.py").write_text("import torch\n\n\ndef act(x):\n    return torch.cos(x)\n")
+    result = run_job(load_batch(file).jobs[0])
+    assert ("failed", "usage") == (result.status, result.code)
+    assert "has changed since this process has imported it" in str(result.error)
 
 
 def test_other_weights_are_another_model(folder: Path) -> None:

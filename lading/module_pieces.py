@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import time
 from collections.abc import Mapping
@@ -17,8 +18,11 @@ from .exporting import run_export
 from .passes.request import Request
 from .pipeline.errors import LadingError
 from .pipeline.reproduce import rest_of_recipe
+from .smaller_sizes import smaller
 
 if TYPE_CHECKING:
+    import torch
+
     from .pipeline.plan import Plan
 
 MODULE, ARGUMENTS, RECIPE, FACTORY = "module.pt", "arguments.pt", "recipe.toml", "piece.py"
@@ -47,6 +51,31 @@ class ModulePiece:
     whole: int
     tests: int
     minimal: bool
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors among its arguments, by where they stand."""
+        import torch
+
+        from .passes.signature.structure import leaves
+
+        members = [*leaves(list(self.args), "args"), *leaves(dict(self.kwargs), "kwargs")]
+        return {path: leaf for path, leaf in members if isinstance(leaf, torch.Tensor)}
+
+    def with_tensors(self, given: Mapping[str, torch.Tensor]) -> ModulePiece:
+        """The same with others in the places of its tensors."""
+        import torch
+
+        from .passes.signature.structure import replace_leaves
+
+        supply = iter(given.values())
+
+        def exchanged(leaf: Any) -> Any:
+            return next(supply) if isinstance(leaf, torch.Tensor) else leaf
+
+        args = tuple(replace_leaves(value, exchanged) for value in self.args)
+        return attrs.evolve(
+            self, args=args, kwargs={key: replace_leaves(value, exchanged) for key, value in self.kwargs.items()}
+        )
 
 
 def smallest_module(
@@ -97,6 +126,38 @@ def smallest_module(
     )
 
 
+def at_smaller_sizes(piece: ModulePiece, plan: Plan, error: LadingError, ends: float) -> ModulePiece:
+    """Return a module with arguments as small as they can be for its export to fail in the same way.
+
+    Args:
+        piece: the module.
+        plan: the plan that it is exported with.
+        error: what its export fails with.
+        ends: when to stop, by `time.monotonic()`.
+    """
+    import torch
+
+    from .passes.model_state import preserved
+
+    best = piece
+
+    def fails(given: Mapping[str, torch.Tensor]) -> bool:
+        nonlocal best
+        tried = piece.with_tensors({name: tensor.clone() for name, tensor in given.items()})
+        # A size that the module itself refuses is another failure.
+        with contextlib.suppress(Exception), preserved(tried.module), torch.no_grad(), torch.random.fork_rng():
+            tried.module(*tried.args, **tried.kwargs)
+            if _fails(tried.module, tried.args, tried.kwargs, plan, error, alike=True):
+                best = tried
+                return True
+        return False
+
+    # What fails for its sizes alone, or in PyTorch too, is left as it is.
+    if piece.tensors() and fails(piece.tensors()):
+        smaller(piece.tensors(), fails, ends)
+    return best
+
+
 def _calls(
     model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -128,12 +189,26 @@ def _calls(
     return found
 
 
-def _fails(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], plan: Plan, error: LadingError) -> bool:
+def _fails(
+    module: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    plan: Plan,
+    error: LadingError,
+    *,
+    alike: bool = False,
+) -> bool:
+    """Whether an export fails with the code of an error, in its step; `alike`: and with its words, but for numbers."""
     try:
         run_export(plan, Request(model=module, args=(*args, {}), kwargs=kwargs), log_level="steps")
     except LadingError as raised:
-        return (raised.code, raised.step) == (error.code, error.step)
+        same = (raised.code, raised.step) == (error.code, error.step)
+        return same and (not alike or _words(raised) == _words(error))
     return False
+
+
+def _words(error: LadingError) -> str:
+    return re.sub(r"\d+", "#", (error.what.splitlines() or [""])[0])
 
 
 def write_module(piece: ModulePiece, folder: Path, plan: Plan, reference: str | None) -> str:

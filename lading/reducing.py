@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .exporting import planned, run_export
-from .module_pieces import smallest_module, write_module
+from .module_pieces import at_smaller_sizes, smallest_module, write_module
 from .passes import BUILTIN
 from .passes.request import Request
 from .pieces import Call, what_differs
@@ -31,6 +31,7 @@ from .pipeline.run import run_plan, target_of
 from .pipeline.shrink import Shrunk, shrink
 from .pipeline.work import Work
 from .resolving import loaded_recipe
+from .smaller_sizes import smaller
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -68,6 +69,7 @@ class Reduced:
         operators: the operators of the piece, in order; empty for a module.
         module: the path of the module that the piece is, or that its operators are called in.
         source: the user's line of the last operator, or "".
+        shapes: the shapes of the tensors that the piece is run with, by name.
         minimal: whether nothing can be left out; no where time ran out.
         tests: how many pieces were tried.
         command: shows the failure.
@@ -83,6 +85,7 @@ class Reduced:
     operators: tuple[str, ...] = ()
     module: str = ""
     source: str = ""
+    shapes: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     minimal: bool = True
     tests: int = 0
     command: str = ""
@@ -101,6 +104,9 @@ class Reduced:
             lines.append(f"  {', '.join(self.operators)}")
         place = self.module or "the root module"
         lines.append(f"  in {place}{f' ({self.source})' if self.source else ''}")
+        if self.shapes:
+            shown = ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in self.shapes.items())
+            lines.append(f"  on {shown}")
         lines.append(f"  {self.code}: {self.error.splitlines()[0]}")
         lines.append(f"see it with: {self.command}  (leaves with {self.exit_code})")
         return "\n".join(lines)
@@ -169,6 +175,7 @@ def reduce(
             passes=given,
         )
         found = smallest_module(model, args, kwargs or {}, for_modules, error, ends)
+        found = at_smaller_sizes(found, for_modules if found.path else plan, error, ends)
         place.mkdir(parents=True)
         command = write_module(found, place, for_modules if found.path else plan, reference)
         reduced = Reduced(
@@ -180,6 +187,7 @@ def reduce(
             size=found.size,
             whole=found.whole,
             module=found.path,
+            shapes={name: tuple(tensor.shape) for name, tensor in found.tensors().items()},
             minimal=found.minimal,
             tests=found.tests,
             command=command,
@@ -252,11 +260,14 @@ def _graph_piece(whole: _Whole, error: LadingError, place: Path, passes: tuple[A
             ) from error
         shrunk = shrink(len(nodes), trial.fails, seconds=ends - time.monotonic(), guesses=trial.guesses())
     piece = whole.pieces.cut(shrunk.kept)
+    model, call = piece.model, None
+    if isinstance(trial, _Departing):
+        model, call = trial.at_smaller_sizes(piece, ends)
     failed = trial.said or error
     writer = FolderReproducer(
         place.parent, whole_bytes=WEIGHTS_KEPT if departs else WHOLE_TENSOR_BYTES, registers=users_files()
     )
-    writer.keep(piece.model)
+    writer.keep(model)
     if departs:
         # The piece fails where it is compared, which is after its steps; the step to name is the first of them.
         failed = VerificationFailed(trial.reason or error.what)
@@ -264,12 +275,14 @@ def _graph_piece(whole: _Whole, error: LadingError, place: Path, passes: tuple[A
     written = writer.write(whole.plan, whole.begins, failed)
     shutil.rmtree(place, ignore_errors=True)
     written.rename(place)
-    if isinstance(trial, _Departing):
-        trial.call(piece).write(place)
-    return _reduced(whole, shrunk, failed, place)
+    if call is not None:
+        call.write(place)
+    return _reduced(whole, shrunk, failed, place, {} if call is None else call.inputs)
 
 
-def _reduced(whole: _Whole, shrunk: Shrunk, failed: LadingError, place: Path) -> Reduced:
+def _reduced(
+    whole: _Whole, shrunk: Shrunk, failed: LadingError, place: Path, inputs: Mapping[str, torch.Tensor]
+) -> Reduced:
     assert whole.pieces is not None
     left = [whole.pieces.nodes[position] for position in shrunk.kept]
     origins = [origin for node in left if (origin := origin_of(node)) is not None]
@@ -284,6 +297,7 @@ def _reduced(whole: _Whole, shrunk: Shrunk, failed: LadingError, place: Path) ->
         operators=tuple(_name(node) for node in left),
         module=origins[-1].module if origins else "",
         source=next((origin.source for origin in reversed(origins) if origin.source), ""),
+        shapes={name: tuple(tensor.shape) for name, tensor in inputs.items()},
         minimal=shrunk.minimal,
         tests=shrunk.tests,
         command=f"lading replay {shlex.quote(str(place))}",
@@ -389,14 +403,19 @@ class _Departing:
     def fails(self, kept: Sequence[int]) -> bool:
         """Whether the file of a piece differs from PyTorch."""
         assert self.whole.pieces is not None
+        piece = self.whole.pieces.cut(kept)
+        try:
+            return self._departs(piece.model, self.call(piece))
+        except KeyError:
+            return False
+
+    def _departs(self, model: ir.Model, call: Call) -> bool:
         from .passes.verification.comparison import Tolerance
         from .passes.verification.runtimes import RuntimeLacks
 
-        piece = self.whole.pieces.cut(kept)
         verify = next(step.made for step in self.whole.plan.steps() if step.declaration.name == "verify")
         with contextlib.suppress(LadingError, KeyError, RuntimeLacks):
-            call = self.call(piece)
-            work = Work(target=target_of(self.rest.recipe), request=Request(model=None), model=piece.model)
+            work = Work(target=target_of(self.rest.recipe), request=Request(model=None), model=model)
             run_plan(self.rest, work, level="steps")
             tolerance = Tolerance(rtol=verify.rtol, atol=verify.atol)
             reason = what_differs(work.need_model(), call, tolerance, verify.runtime)
@@ -404,6 +423,29 @@ class _Departing:
                 self.reason = reason
                 return True
         return False
+
+    def at_smaller_sizes(self, piece: Piece, ends: float) -> tuple[ir.Model, Call]:
+        """Return a piece with its call, its inputs and weights as small as they can be to depart."""
+        from .passes.resized_piece import constants_of, resized
+
+        call = self.call(piece)
+        tensors = {**call.inputs, **constants_of(piece.model.graph)}
+        best = piece.model, call
+
+        def fails(given: Mapping[str, torch.Tensor]) -> bool:
+            nonlocal best
+            made = resized(piece.model, given, list(call.inputs))
+            if made is None:
+                return False
+            model, outputs = made
+            smaller_call = Call({name: given[name] for name in call.inputs}, outputs)
+            if not self._departs(model.clone(), smaller_call):
+                return False
+            best = model, smaller_call
+            return True
+
+        smaller(tensors, fails, ends)
+        return best
 
     def guesses(self) -> list[Sequence[int]]:
         """None: halves are as likely as anything."""

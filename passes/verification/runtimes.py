@@ -177,7 +177,7 @@ class ReferenceSession:
 
     def run(self, feeds: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """See `Session`."""
-        arrays = {name: _to_numpy(tensor) for name, tensor in feeds.items()}
+        arrays = {name: to_numpy(tensor) for name, tensor in feeds.items()}
         try:
             answers = self._evaluator.run(None, arrays)
         except Exception as error:
@@ -244,7 +244,8 @@ def _from_ort(value: Any) -> list[torch.Tensor]:
     raise RuntimeLacks(f"an output of type {value.data_type()} cannot be read from onnxruntime")
 
 
-def _to_numpy(tensor: torch.Tensor) -> Any:
+def to_numpy(tensor: torch.Tensor) -> Any:
+    """Return a torch tensor as a numpy array, of the element types of ml_dtypes where numpy lacks one."""
     import torch
 
     tensor = tensor.detach().cpu().contiguous()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import pytest
 import torch
 
@@ -128,6 +129,7 @@ def test_an_operator_without_a_lowering(folder: Path, capsys: pytest.CaptureFixt
 def test_a_file_that_departs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     piece = found("reducing_wrong.py:departing -o piece", capsys)
     assert (["aten::softplus"], "verification") == (piece["operators"], piece["code"])
+    assert [[1, 1]] == list(piece["shapes"].values())
     assert 1 == leaves_with(piece["command"])
     lading.unregister_lowering("aten::softplus", 13)
     failure = folder / "piece" / "failure.json"
@@ -140,6 +142,7 @@ def test_a_file_that_departs(folder: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_module_that_cannot_be_captured(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     piece = found("reducing_models.py:uncaptured -o piece", capsys)
     assert ("module", "body.1.1", 1, "capture") == (piece["kind"], piece["module"], piece["size"], piece["code"])
+    assert {"args.0": [1, 1]} == piece["shapes"]
     assert 3 == leaves_with(piece["command"])
     assert not (folder / "piece" / "module.pt").exists()
 
@@ -174,6 +177,24 @@ class Negated(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (-self.norm(torch.relu(self.first(x)))).exp().cos()
+
+
+def test_weights_are_cut_with_the_inputs_that_they_go_with(tmp_path: Path) -> None:
+    @lading.lowers("aten::linear", since=14)
+    def without_bias(op: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+        return op.MatMul(x, op.Transpose(weight, perm=[1, 0]))
+
+    try:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(8, 12), torch.nn.ReLU()).eval()
+        reduced = reduce(model, torch.randn(3, 5, 8), tmp_path / "piece")
+    finally:
+        lading.unregister_lowering("aten::linear", 14)
+    graph = ir.load(tmp_path / "piece" / "graph.onnx").graph
+    assert (("aten::linear",), [(1, 1, 1)]) == (reduced.operators, list(reduced.shapes.values()))
+    assert {"0.weight": (1, 1), "0.bias": (1,)} == {
+        name: tuple(value.const_value.shape) for name, value in graph.initializers.items() if value.const_value
+    }
 
 
 def test_two_operators_that_fail_together(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import graphlib
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
-import networkx as nx
 
 from .declare import OPTION_METADATA, PassDeclaration
 from .errors import PlanError, did_you_mean, near_miss
@@ -14,6 +16,9 @@ from .facts import Fact
 from .recipe import LATEST, TargetTable, load_recipe, shipped_recipes
 from .registry import Registry
 from .resolve import ResolvedGroup, ResolvedRecipe, ResolvedStep
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @attrs.frozen
@@ -96,15 +101,8 @@ def make_plan(resolved: ResolvedRecipe, registry: Registry, *, given: frozenset[
         *_soft_edges(nodes),
     ]
     edges = sorted(set(edges), key=lambda edge: (edge.first, edge.then, not edge.hard, edge.why))
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(node.id for node in nodes)
-    for edge in edges:
-        graph.add_edge(edge.first, edge.then)
     by_id = {node.id: node for node in nodes}
-    try:
-        order = [by_id[node] for node in nx.lexicographical_topological_sort(graph)]
-    except nx.NetworkXUnfeasible:
-        raise _circle(graph, edges) from None
+    order = [by_id[name] for name in _smallest_order(by_id, edges)]
     return Plan(
         recipe=resolved,
         nodes=tuple(order),
@@ -115,11 +113,41 @@ def make_plan(resolved: ResolvedRecipe, registry: Registry, *, given: frozenset[
 
 def essential_edges(plan: Plan) -> tuple[Edge, ...]:
     """The edges without those that follow from others, for a drawing; the order they imply is the same."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(node.id for node in plan.nodes)
-    graph.add_edges_from((edge.first, edge.then) for edge in plan.edges)
-    kept = set(nx.transitive_reduction(graph).edges)
+    import networkx as nx
+
+    kept = set(nx.transitive_reduction(_graph([node.id for node in plan.nodes], plan.edges)).edges)
     return tuple(edge for edge in plan.edges if (edge.first, edge.then) in kept)
+
+
+def _smallest_order(names: Iterable[str], edges: Sequence[Edge]) -> list[str]:
+    """Return the lexicographically smallest order that respects all edges.
+
+    Every export plans, and few plans are drawn or go round in a circle: networkx is loaded for those.
+    """
+    sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter(dict.fromkeys(names, ()))
+    for edge in edges:
+        sorter.add(edge.then, edge.first)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError:
+        raise _circle(_graph(names, edges), edges) from None
+    ready: list[str] = []
+    order: list[str] = []
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, name)
+        order.append(heapq.heappop(ready))
+        sorter.done(order[-1])
+    return order
+
+
+def _graph(names: Iterable[str], edges: Iterable[Edge]) -> nx.DiGraph[str]:
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(names)
+    graph.add_edges_from((edge.first, edge.then) for edge in edges)
+    return graph
 
 
 def _nodes(resolved: ResolvedRecipe) -> tuple[list[PlanNode], list[Skipped]]:
@@ -345,6 +373,8 @@ def _wish(asker: str, side: str, names: Sequence[str], other: str) -> str:
 
 
 def _circle(graph: nx.DiGraph[str], edges: Sequence[Edge]) -> PlanError:
+    import networkx as nx
+
     loop = [pair[:2] for pair in nx.find_cycle(graph)]
     # The walk starts at the smallest name, whatever the search began with.
     start = min(range(len(loop)), key=lambda index: loop[index][0])

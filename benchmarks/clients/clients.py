@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import dataclasses
 import datetime
 import itertools
@@ -155,6 +156,12 @@ def _site_packages(place: Path) -> Path:
     return next((place / "lib").glob("python*/site-packages"))
 
 
+def byte_compiled() -> None:
+    """Compile lading's modules, as pip does with those of every package that it does not install as editable."""
+    for package in ("lading", "passes", "pipeline"):
+        compileall.compile_dir(ROOT / package, quiet=2)
+
+
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +285,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     arguments = parser.parse_args()
     clients = list(_chosen(arguments.libraries))
+    byte_compiled()
     known = _read(arguments.results)
     results = []
     for client in clients:

@@ -100,12 +100,6 @@ _UNMET: dict[str, _Unmet] = {
         "nothing is written beside the file unless it is asked for by name",
         "log=... for the audit, reproducer=... for what a failing pass leaves",
     ),
-    "custom_translation_table": _Unmet(
-        None,
-        "its functions are written for torch.onnx's own operator library",
-        "@lading.lowers('my_ns::op') registers a translation",
-        harmless=False,
-    ),
     "autograd_inlining": _Unmet(
         True,
         "an autograd.Function is kept as one operator exactly where a lowering is registered for it",
@@ -356,6 +350,9 @@ def _further(
                 remarks.append(
                     Remark(name, value, "it says which of PyTorch's exporters is meant, and this is neither")
                 )
+        elif name == "custom_translation_table":
+            if table := _translations(value, remarks):
+                found["lower.translations"] = table
         elif name == "optimize":
             found |= _tidied(recipe, value, remarks)
         elif name == "export_modules_as_functions":
@@ -367,6 +364,43 @@ def _further(
                 found["inline.preserve"] = Setting(_module_classes(value), "override", where)
     return found
 
+
+def _translations(table: Any, remarks: list[Remark] | None) -> dict[str, tuple[Any, ...]]:
+    """Say a table of translations by the full names of overloads; arithmetic of sizes is lading's own.
+
+    Raises:
+        UsageError: a key is no overload of an operator, or a value is neither a function nor some.
+    """
+    argument = "custom_translation_table"
+    if not isinstance(table, Mapping):
+        raise _refusal(argument, table, _NO_TABLE)
+    found: dict[str, tuple[Any, ...]] = {}
+    for key, value in table.items():
+        functions = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        if not functions or not all(map(callable, functions)):
+            raise _refusal(argument, {key: value}, _NO_TABLE)
+        schema = getattr(key, "_schema", None)
+        if schema is not None:
+            found[f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name] = functions
+        elif remarks is not None and callable(key) and not hasattr(key, "overloads"):
+            remarks.append(Remark(argument, {key: value}, "lading writes the arithmetic of sizes itself"))
+        else:
+            raise _refusal(argument, {key: value}, _NO_OVERLOAD)
+    return found
+
+
+_NO_TABLE = _Unmet(
+    None,
+    "it is no table from overloads to functions",
+    "{torch.ops.my_ns.op.default: function}, with a function of onnxscript's",
+    harmless=False,
+)
+_NO_OVERLOAD = _Unmet(
+    None,
+    "a key is no overload of an operator",
+    "an overload, as torch.ops.aten.add.Tensor; arithmetic of sizes, as operator.floordiv, lading writes itself",
+    harmless=False,
+)
 
 _FLAGS = ("strip_doc_string", "enable_onnx_checker", "use_external_data_format", "external_data", "dynamo", "optimize")
 _NO_SIDE_FILE = _Unmet(False, "the weights need a second file, and f is no path", "pass a path as f")

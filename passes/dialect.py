@@ -58,6 +58,7 @@ class Parameter:
     default: Any
     has_default: bool
     ambient: bool
+    keyword_only: bool = False
 
     @property
     def is_tensor(self) -> bool:
@@ -131,7 +132,9 @@ def _parameter(argument: Any) -> Parameter:
     if kind == "SymInt":
         kind = "int"
     ambient = kind in _AMBIENT_KINDS or argument.name in _AMBIENT_NAMES
-    return Parameter(argument.name, kind, is_list, argument.default_value, argument.has_default_value(), ambient)
+    return Parameter(
+        argument.name, kind, is_list, argument.default_value, argument.has_default_value(), ambient, argument.kwarg_only
+    )
 
 
 def schema_from(function_schema: torch.FunctionSchema) -> OperatorSchema:

@@ -165,6 +165,43 @@ def byte_compiled() -> None:
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 
+class Forks:
+    """The processes that programs of environments in common are forked from, one for each environment."""
+
+    def __init__(self) -> None:
+        self._processes: dict[Path, subprocess.Popen[str]] = {}
+
+    def run(self, client: Client, case: str, exporter: str, python: Path, timeout: float) -> Result:
+        """Run one case of a library under one exporter, in a fork and a folder of its own."""
+        process = self._processes.get(python)
+        if process is None:
+            process = self._processes[python] = subprocess.Popen(
+                [str(python), str(HERE / "forks.py")],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            record = Path(folder) / "exports.jsonl"
+            asked = {"program": client.program, "case": case, "exporter": exporter, "timeout": timeout}
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(json.dumps({**asked, "record": str(record), "folder": folder}), file=process.stdin, flush=True)
+            answer = json.loads(process.stdout.readline())
+            if answer["code"] is None:
+                return Result(client.library, case, exporter, "no file", f"not done in {timeout:.0f} s")
+            lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        exports = [json.loads(line) for line in lines]
+        return _result(client.library, case, exporter, exports, answer["code"], answer["said"])
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes.values():
+            process.communicate()
+
+
 def run(client: Client, case: str, exporter: str, python: Path, timeout: float) -> Result:
     """Run one case of a library under one exporter, in a process and a folder of its own."""
     program = [str(python), str(HERE / "programs" / f"{client.program}.py"), case]
@@ -288,15 +325,18 @@ def main() -> None:
     byte_compiled()
     known = _read(arguments.results)
     results = []
+    forks = Forks()
     for client in clients:
         for case, exporter in itertools.product(client.cases, arguments.exporter or EXPORTERS):
             result = known.get((client.library, case, exporter))
             if result is None:
                 python = environment(client, arguments.folder)
-                result = run(client, case, exporter, python, arguments.timeout)
+                runs = forks.run if client.environment else run
+                result = runs(client, case, exporter, python, arguments.timeout)
                 _append(arguments.results, result)
                 print(f"{client.library}, {case}, {exporter}: {result.status} {result.reason}", file=sys.stderr)
             results.append(result)
+    forks.close()
     text = table(results, clients)
     if arguments.write:
         _write(text)

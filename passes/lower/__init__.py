@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...pipeline.declare import a_pass, option
 from ...pipeline.facts import Fact
@@ -35,8 +35,16 @@ class Lower:
         (), help="Operators to leave to the fallback pass, as patterns: 'aten::triu', 'aten::special_*', '*'."
     )
 
+    translations: Any = option(
+        None,
+        help="Functions that go before every lowering, as custom_translation_table of the modern exporter has them.",
+        in_recipe=False,
+    )
+
     def run(self, work: Work, note: Note) -> None:
         """Replace the graph by its lowered form."""
         from .graph import lower_model
+        from .translations import Translations
 
-        work.model = lower_model(work.need_model(), work.target, note, self.kernels, self.leave)
+        table = None if not self.translations else Translations(self.translations)
+        work.model = lower_model(work.need_model(), work.target, note, self.kernels, self.leave, table)

@@ -198,6 +198,18 @@ class Emitter:
         self._append(node)
         return node.outputs[0] if len(node.outputs) == 1 else tuple(node.outputs)
 
+    @property
+    def node_count(self) -> int:
+        """How many nodes have been written so far."""
+        return len(self._nodes)
+
+    def take_back(self, count: int) -> None:
+        """Take back what was written after the first `count` nodes, none of which anything uses."""
+        for node in reversed(self._nodes[count:]):
+            for index in range(len(node.inputs)):
+                node.replace_input_with(index, None)
+        del self._nodes[count:]
+
     def needs(self, domain: str, version: int) -> None:
         """Say which version of a domain of one's own is meant, where ``custom_opsets`` does not."""
         self._session.custom_opsets.setdefault(domain, version)

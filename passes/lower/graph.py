@@ -13,7 +13,7 @@ import onnx_ir as ir
 from lading.passes.outlining.functions import copy_scope, initializers_to_constants, is_call
 from lading.passes.tidying.graph_edits import constant_of_node, is_constant
 
-from ...pipeline.errors import InternalError, LadingError
+from ...pipeline.errors import InternalError, LadingError, UsageError
 from ...pipeline.note import Note
 from ...pipeline.origin import origin_of
 from ...pipeline.work import Target
@@ -27,6 +27,7 @@ from .registry import Entry, find_lowering
 from .schemas import newest_opset
 from .session import Session
 from .symbolics import call_symbolic, goes_before
+from .translations import Translations
 
 WHY_LEFT = "lading.why_left"
 
@@ -173,6 +174,8 @@ def lower_node(
     schema = bound.schema
     if schema.returns_tensors and session.leaves(schema.full_name):
         raise Inexpressible(LEFT_BY_RECIPE)
+    if session.translations is not None and session.translations.of(schema.full_name):
+        return _translated(session, session.translations, node, bound, note)
     name = PREFIX + schema.qualified_name if touches_complex(node) else schema.qualified_name
     entry = find_lowering(name, schema.overload, session.opset)
     symbolic = session.symbolics.get(name)
@@ -206,6 +209,31 @@ def lower_node(
             where=str(origin_of(node) or ""),
             hint="the lowering is at fault, not the model; another since= or a registration of your own can replace it",
         ) from error
+
+
+def _translated(
+    session: Session, translations: Translations, node: ir.Node, bound: Bound, note: Note | None
+) -> tuple[list[ir.Node], list[ir.Value | None]]:
+    """Lower a node by the caller's own table."""
+    name = bound.schema.full_name
+    nodes: list[ir.Node] = []
+    op = Emitter(session, nodes, _described(node), origin_of(node), _lower_call)
+    try:
+        if touches_complex(node):
+            raise Inexpressible("its translation would get complex numbers, which a file holds as pairs")
+        entry = Entry(name, session.opset, translations.call)
+        results = list(translations.call(op, bound))
+        settled = _settled(op, node, bound.schema, entry, results, nodes)
+    except Inexpressible as error:
+        # Left to the fallback pass, the operator could be written in another way than the caller has asked for.
+        raise UsageError(
+            f"the translation of {name} cannot be written at opset {session.opset}: {error.why}",
+            where=str(origin_of(node) or "custom_translation_table"),
+            hint="take it out of custom_translation_table, or write it as a lowering: @lading.lowers",
+        ) from error
+    if note is not None:
+        note.decided("lowered by a translation", "the caller's table has one for it", node, operator=name)
+    return nodes, settled
 
 
 def _settled(
@@ -355,7 +383,12 @@ def outputs_of(session: Session, outputs: Sequence[ir.Value], nodes: list[ir.Nod
 
 
 def lower_model(
-    model: ir.Model, target: Target, note: Note, kernels: str = "onnxruntime-cpu", leave: Sequence[str] = ()
+    model: ir.Model,
+    target: Target,
+    note: Note,
+    kernels: str = "onnxruntime-cpu",
+    leave: Sequence[str] = (),
+    translations: Translations | None = None,
 ) -> ir.Model:
     """Return the model with its graph and the bodies of its functions lowered to the target.
 
@@ -368,7 +401,9 @@ def lower_model(
         runtime = None if kernels == "any" else kernels
         graph = ir.Graph([], [], nodes=[], opset_imports={"": target.opset, **target.custom_opsets})
         repeated = old is not model.graph
-        session = Session(target.opset, target.custom_opsets, graph, runtime, leave, model.functions, repeated)
+        session = Session(
+            target.opset, target.custom_opsets, graph, runtime, leave, model.functions, repeated, translations
+        )
         _lower_graph(session, old, graph, note)
         return graph
 
@@ -387,9 +422,12 @@ def lower_model(
                 attributes=list(function.attributes.values()),
             )
         )
-    return ir.Model(
+    lowered_model = ir.Model(
         graph, ir_version=_PROVISIONAL_IR_VERSION, metadata_props=dict(model.metadata_props), functions=functions
     )
+    if translations is not None:
+        translations.finish(lowered_model, note)
+    return lowered_model
 
 
 def _lower_graph(session: Session, old: ir.Graph, graph: ir.Graph, note: Note) -> None:

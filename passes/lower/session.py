@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +15,9 @@ from .kernels import kernel_types, refused_types
 from .registry import SPELLINGS, Entry
 from .schemas import OperatorFacts, facts_of
 from .symbolics import symbolics_for
+
+if TYPE_CHECKING:
+    from .translations import Translations
 
 
 class Session:
@@ -28,6 +31,7 @@ class Session:
         leave: patterns of the operators that are not to be lowered, ``aten::special_*``.
         functions: the functions that nodes may call.
         repeated: whether the graph is the body of a function, and so may run in several places.
+        translations: the caller's own table, which goes before every lowering; None where there is none.
     """
 
     def __init__(
@@ -39,7 +43,9 @@ class Session:
         leave: Sequence[str] = (),
         functions: Mapping[ir.OperatorIdentifier, ir.Function] | None = None,
         repeated: bool = False,
+        translations: Translations | None = None,
     ) -> None:
+        self.translations = translations
         self.opset = opset
         self.kernels = kernels
         self._leave = tuple(leave)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import operator
 from typing import Any
 
 import onnx
@@ -222,7 +223,10 @@ def test_modules_as_functions(wanted, calls):
         ({"profile": True}, "the audit has the time"),
         ({"dump_exported_program": True}, "no exported program"),
         ({"artifacts_dir": "out"}, "nothing is written beside the file"),
-        ({"custom_translation_table": {torch.ops.aten.add.Tensor: print}}, "operator library"),
+        ({"custom_translation_table": [torch.ops.aten.add.Tensor]}, "no table from overloads to functions"),
+        ({"custom_translation_table": {torch.ops.aten.add.Tensor: "add"}}, "no table from overloads to functions"),
+        ({"custom_translation_table": {torch.ops.aten.add: print}}, "no overload of an operator"),
+        ({"custom_translation_table": {operator.floordiv: print}}, "no overload of an operator"),
         ({"autograd_inlining": False}, "where a lowering is registered"),
         ({"fallback": True}, "no older exporter"),
         ({"export_modules_as_functions": nn.LayerNorm}, "neither True nor a set of module classes"),
@@ -249,6 +253,7 @@ def test_what_cannot_take_effect_is_refused_with_the_reason(arguments, reason):
         {"dump_exported_program": False},
         {"artifacts_dir": "."},
         {"custom_translation_table": None},
+        {"custom_translation_table": {}},
         {"autograd_inlining": True},
         {"fallback": False},
     ],

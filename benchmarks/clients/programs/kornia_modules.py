@@ -14,6 +14,7 @@ def main(case: str) -> None:
     watch.begin()
     import kornia
     import torch
+    from kornia.models.dexined import DexiNed
 
     torch.manual_seed(0)
     models = {
@@ -23,7 +24,7 @@ def main(case: str) -> None:
         "RgbToHsv": lambda: kornia.color.RgbToHsv(),
         "RgbToLab": lambda: kornia.color.RgbToLab(),
         "Normalize": lambda: kornia.enhance.Normalize(torch.full((3,), 0.5), torch.full((3,), 0.25)),
-        "DexiNed": lambda: kornia.models.DexiNed(pretrained=False),
+        "DexiNed": lambda: DexiNed(pretrained=False),
     }
     model = models[case]().eval()
     if hasattr(model, "to_onnx"):

@@ -61,6 +61,9 @@ class Table:
         Raises:
             UsageError: another one is registered for the same name and opset.
         """
+        if not _is_shipped(function):
+            # What comes with lading is there first: a clash is the newcomer's, at its own line.
+            self.load()
         entries = self._entries.setdefault(name, [])
         for entry in list(entries):
             if entry.since == since and _is_again(entry.function, function):
@@ -123,6 +126,10 @@ class Table:
         return iter(sorted(self._entries))
 
 
+def _is_shipped(function: Callable[..., Any]) -> bool:
+    return function.__module__.startswith("lading.passes.")
+
+
 def _is_again(old: Any, new: Any) -> bool:
     """Whether a function is registered already: its file was loaded again, or its cell of a notebook run again."""
     if (old.__module__, old.__qualname__) != (new.__module__, new.__qualname__):
@@ -146,8 +153,7 @@ def users_files() -> list[str]:
         for name in table:
             for entry in table.entries(name):
                 code = getattr(entry.function, "__code__", None)
-                own = entry.function.__module__.startswith("lading.passes.")
-                if code is not None and not own and code.co_filename.endswith(".py"):
+                if code is not None and not _is_shipped(entry.function) and code.co_filename.endswith(".py"):
                     found.add(code.co_filename)
     return sorted(found)
 

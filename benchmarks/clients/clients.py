@@ -33,6 +33,8 @@ ROOT = HERE.parents[1]
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- clients: begin -->", "<!-- clients: end -->"
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 70
+"""Characters of an error in the table."""
 EXPORTERS = ("lading", "torchscript", "dynamo")
 TORCH, TORCHVISION = "torch==2.13.0", "torchvision==0.28.0"
 
@@ -104,6 +106,7 @@ CLIENTS = (
     _together(
         "dynamic-network-architectures", "nnunet_networks", "dynamic-network-architectures==0.4.4", "timm==1.0.31"
     ),
+    _together("transformers", "transformers_exporter", "transformers==5.23.0", "onnxscript==0.7.2"),
     _together("gpytorch", "gpytorch_kernels", "gpytorch==1.15.2"),
 )
 
@@ -251,37 +254,52 @@ def _result(library: str, case: str, exporter: str, exports: Sequence[dict], cod
 
 
 def table(results: Sequence[Result], clients: Sequence[Client]) -> str:
-    """Return the results as Markdown: what each exporter serves, and a line for each case and exporter."""
+    """Return the results as Markdown: what each exporter serves, and a line for each call."""
     import onnx
     import onnxruntime
     import torch
 
-    packages = ", ".join(need.replace("==", " ") for client in clients for need in client.needs[:1])
+    packages = ", ".join(client.needs[0].replace("==", " ") for client in clients)
     when = datetime.datetime.now(tz=datetime.timezone.utc).date()
-    total = len({(result.library, result.case) for result in results})
-    served = ", ".join(
-        f"{name} {sum(result.served for result in results if result.exporter == name)}" for name in EXPORTERS
-    )
-    seconds = ", ".join(
-        f"{name} {sum(result.seconds or 0 for result in results if result.exporter == name):.0f}" for name in EXPORTERS
-    )
+    by_call: dict[tuple[str, str], dict[str, Result]] = {}
+    for result in results:
+        by_call.setdefault((result.library, result.case), {})[result.exporter] = result
     lines = [
         f"Measured {when} with torch {torch.__version__}, onnx {onnx.__version__}, onnxruntime "
-        f"{onnxruntime.__version__}; {packages}. Of {total} cases, right on every check: {served}. CPU seconds of "
-        f"all calls: {seconds}.",
+        f"{onnxruntime.__version__}; {packages}.",
         "",
-        "| library | case | exporter | opset asked -> delivered | nodes | CPU s | the file is |",
-        "| --- | --- | --- | --- | ---: | ---: | --- |",
+        "| exporter | calls | right on every check | file not right | no file | CPU s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for result in results:
-        nodes = "" if result.nodes is None else str(result.nodes)
-        taken = "" if result.seconds is None else f"{result.seconds:.1f}"
-        reason = _COLOURS.sub("", result.reason).replace("|", "\\|").replace("\n", " ")
-        said = f"{result.status}: {reason}" if reason else result.status
-        lines.append(
-            f"| {result.library} | {result.case} | {result.exporter} | {result.opsets} | {nodes} | {taken} | {said} |"
-        )
+    for exporter in EXPORTERS:
+        rows = [result for result in results if result.exporter == exporter]
+        right, none = sum(row.served for row in rows), sum(row.status == "no file" for row in rows)
+        seconds = sum(row.seconds or 0 for row in rows)
+        lines.append(f"| {exporter} | {len(rows)} | {right} | {len(rows) - right - none} | {none} | {seconds:.0f} |")
+    lines += [
+        "",
+        f"| library | case | opset by lading | {' | '.join(EXPORTERS)} |",
+        f"| --- | --- | --- |{' --- |' * len(EXPORTERS)}",
+    ]
+    for (library, case), found in by_call.items():
+        opsets = found["lading"].opsets if "lading" in found else ""
+        cells = " | ".join(_cell(found.get(exporter)) for exporter in EXPORTERS)
+        lines.append(f"| {library} | {case} | {opsets} | {cells} |")
     return "\n".join(lines)
+
+
+def _cell(result: Result | None) -> str:
+    """Say in a few words what became of a call under one exporter."""
+    if result is None:
+        return "not run"
+    figures = [] if result.nodes is None else [f"{result.nodes} nodes"]
+    if result.seconds is not None:
+        figures.append(f"{result.seconds:.1f} s")
+    said = f"{result.status} ({', '.join(figures)})" if figures else result.status
+    reason = _COLOURS.sub("", result.reason).replace("|", "\\|").replace("\n", " ")
+    if len(reason) > _LONGEST:
+        reason = reason[:_LONGEST].rpartition(" ")[0] + " ..."
+    return f"{said}: {reason}" if reason else said
 
 
 def _write(text: str) -> None:
@@ -319,6 +337,7 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, help="file for results as JSON lines; those that it has are not run again"
     )
+    parser.add_argument("--no-run", action="store_true", help="take what --results has, and run nothing")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     arguments = parser.parse_args()
     clients = list(_chosen(arguments.libraries))
@@ -329,6 +348,8 @@ def main() -> None:
     for client in clients:
         for case, exporter in itertools.product(client.cases, arguments.exporter or EXPORTERS):
             result = known.get((client.library, case, exporter))
+            if result is None and arguments.no_run:
+                continue
             if result is None:
                 python = environment(client, arguments.folder)
                 runs = forks.run if client.environment else run

@@ -7,7 +7,7 @@ import sys
 
 import watch
 
-CASES = ("convolutions", "attention", "resize", "recurrent sizes")
+CASES = ("convolutions", "attention", "resize", "sizes at run time")
 
 _TEXTS = {
     "convolutions": """
@@ -34,7 +34,7 @@ g (float[N, 2, 8, 8] x) => (float[N, 2, 16, 16] y) {
     r = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (x, , scales)
     y = Clip (r)
 }""",
-    "recurrent sizes": """
+    "sizes at run time": """
 <ir_version: 8, opset_import: ["" : 13]>
 g (float[N, 6, 4] x) => (float[N, 24] y) {
     shape = Shape (x)

@@ -109,6 +109,7 @@ class HeldState:
         self._shared: list[tuple[_Namespace, Any, Any]] = []
         self._containers: list[tuple[Any, Any, bool]] = []
         self._functions: list[tuple[_Namespace, Any, Any]] = []
+        self._rounding: dict[int, dict[str, Any]] = {}
         self._seen: set[int] = set()
         self._is_touched = False
 
@@ -140,6 +141,7 @@ class HeldState:
         self._take(reach, 0)
 
     def _take(self, reach: Reach, depth: int) -> None:
+        self._rounding.update(reach.rounding)
         for namespace, key, path, where in reach.names:
             name = hash((id(namespace.holder), key))
             if name in self._seen:
@@ -186,6 +188,11 @@ class HeldState:
                     self._look(held, Place(f"{place.path}.{key}", words, namespace, key, held), depth + 1, own=own)
 
     # ---- during a recording ------------------------------------------------------------------------------------------
+
+    @property
+    def rounding(self) -> list[dict[str, Any]]:
+        """The globals of the functions that name `int`."""
+        return list(self._rounding.values())
 
     def forget(self, paths: Collection[str]) -> None:
         """Make it as though the tensors of these paths had not been made."""
@@ -243,10 +250,12 @@ class Reach:
 
     Attributes:
         names: namespace, key there, a dotted name, and where that is in words.
+        rounding: the globals of the functions that name `int`, by `id`.
     """
 
     def __init__(self) -> None:
         self.names: list[tuple[_Namespace, str, str, str]] = []
+        self.rounding: dict[int, dict[str, Any]] = {}
         self._seen: set[int] = set()
 
     def read(self, function: Any) -> None:
@@ -289,6 +298,8 @@ class Reach:
                 self._name(namespace, name, namespace.get(name), name, where, depth)
         module = function.__globals__
         names, bound = _names_of(code)
+        if "int" in names:
+            self.rounding[id(module)] = module
         if kind is not None:
             self.methods(names, kind, depth)
         for name in names:

@@ -99,6 +99,7 @@ class Arguments:
         left_out: what was left out for that reason so far, a sentence each.
         recorded_sizes: sizes of axes, by name, that capture takes in the place of the example's.
         unrolled_axes: names of axes of which Python may read the size as a number without fixing it.
+        keeps_rounded: whether sizes stay free that the model's Python hands to `int`.
         forgotten: paths of tensors from before the export that capture takes away from the model.
     """
 
@@ -124,6 +125,7 @@ class Arguments:
     left_out: tuple[str, ...] = ()
     recorded_sizes: Mapping[str, int] = attrs.field(factory=dict)
     unrolled_axes: frozenset[str] = frozenset()
+    keeps_rounded: bool = False
     forgotten: frozenset[str] = frozenset()
 
     def renamed(self, names: Sequence[str]) -> Arguments:

@@ -35,6 +35,8 @@ class Trace:
     recorded again at sizes that turn it. One program on both sides means that the decision has no effect; two become
     one graph with an If; where they cannot, the decision limits the sizes for which the file is right.
 
+    A size that the model's Python hands to `int` stays a size, where the number would fix an axis.
+
     Axes that the caller calls dynamic without a name (`Dim.AUTO`, `Dim.DYNAMIC`), and that the model needs to be as
     long as others, or a number longer, get the name of those, or an expression over it.
 
@@ -105,12 +107,32 @@ class Trace:
         _report(work.need(Fact.GRAPH), note, state_is_output=self.buffer_outputs)
 
     def _captured(self, arguments: Arguments, names: Sequence[str], note: Note) -> tuple[Arguments, ir.Model, Capture]:
+        """Capture, and in other ways where the capture needs sizes that another one may leave free."""
+        from lading.pipeline.errors import LadingError
+
+        arguments, model, capture, found = self._tied(arguments, names, note)
+        for other_way in (_with_rounded_sizes, self._renewed):
+            otherwise = other_way(arguments, capture)
+            if otherwise is None:
+                continue
+            try:
+                other = self._tied(otherwise, (capture.strategy,), note)
+            except LadingError:
+                continue
+            wanted = self.earlier_state == "renew" and otherwise.forgotten != arguments.forgotten
+            if wanted or _sizes_needed(other[2]) < _sizes_needed(capture):
+                arguments, model, capture, found = other
+        note.decisions.extend(found.decisions)
+        return arguments, model, capture
+
+    def _tied(
+        self, arguments: Arguments, names: Sequence[str], note: Note
+    ) -> tuple[Arguments, ir.Model, Capture, Note]:
         """Capture, and again for as long as a capture shows how axes without names hang together."""
         from lading.passes.trace import strategies
         from lading.passes.trace.unnamed_axes import tie_axes
         from lading.pipeline.note import Note
 
-        settled: tuple[Arguments, ir.Model, Capture, Note] | None = None
         while True:
             found = Note()
             model, capture = strategies.captured(arguments, names, found)
@@ -125,19 +147,8 @@ class Trace:
                     size=each.size,
                     source=each.source,
                 )
-            if tied:
-                continue
-            if settled is not None and _sizes_needed(capture) >= _sizes_needed(settled[2]):
-                arguments, model, capture, found = settled
-                renewed = None
-            else:
-                renewed = self._renewed(arguments, capture)
-            if renewed is None:
-                note.decisions.extend(found.decisions)
-                return arguments, model, capture
-            if self.earlier_state != "renew":
-                settled = arguments, model, capture, found
-            arguments = renewed
+            if not tied:
+                return arguments, model, capture, found
 
     def _renewed(self, arguments: Arguments, capture: Capture) -> Arguments | None:
         """Return the arguments without tensors of earlier calls that are to be made anew, None where there are none.
@@ -215,9 +226,19 @@ def _sizes_needed(capture: Capture) -> int:
         guard
         for guard in capture.guards
         if not guard.harmless and not guard.declared and guard.expression is not None
-        if states_equality(guard.expression, guard.outcome)
+        if not isinstance(guard.outcome, bool) or states_equality(guard.expression, guard.outcome)
     ]
     return len(capture.specialisations) + len(limits)
+
+
+def _with_rounded_sizes(arguments: Arguments, capture: Capture) -> Arguments | None:
+    """Return the arguments for a capture in which `int(size)` is a size, None where Python reads no number."""
+    import attrs
+
+    numbers = any(not isinstance(guard.outcome, bool) and not guard.harmless for guard in capture.guards)
+    if capture.strategy != "record" or not (numbers or any(special.read for special in capture.specialisations)):
+        return None
+    return attrs.evolve(arguments, keeps_rounded=True)
 
 
 def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:

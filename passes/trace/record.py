@@ -31,6 +31,7 @@ from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.trace.weight_names import in_order
+from lading.passes.trace.whole_numbers import kept_symbolic
 from lading.pipeline.errors import CaptureError, LadingError, UsageError
 
 R = TypeVar("R")
@@ -233,6 +234,8 @@ class Run:
             stack.enter_context(torch_private.functionalized())
             if self.axes.sizes:
                 stack.enter_context(torch_private.symbolic_kernels())
+                if self.arguments.keeps_rounded:
+                    stack.enter_context(kept_symbolic(self.state.held.rounding))
             stack.enter_context(self.recorder)
             self.state.set_mode(self.arguments.mode)
             stack.enter_context(interpreted(self.recorder))

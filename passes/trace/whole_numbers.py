@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`int(size)` in the code of a model, as a size.
+
+Python lets no class answer `int(x)` with anything but a plain number, so a model that rounds a size that way (`int(h *
+0.5)`, `int(math.ceil(h / 8))`) would fix it. While the model runs, its modules have another `int` among their globals,
+which hands symbolic sizes on, and is like Python's for everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+_MISSING = object()
+
+
+@contextlib.contextmanager
+def kept_symbolic(modules: Iterable[dict[str, Any]]) -> Iterator[None]:
+    """Open a context in which functions with these globals keep sizes symbolic that they hand to `int`.
+
+    Args:
+        modules: the globals; those that have an `int` of their own are left alone.
+    """
+
+    class Likeness(type):
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if len(args) == 1 and not kwargs and isinstance(args[0], (torch.SymInt, torch.SymFloat)):
+                return torch.sym_int(args[0])
+            return int(*args, **kwargs)
+
+        def __instancecheck__(cls, instance: Any) -> bool:
+            return isinstance(instance, int)
+
+        def __subclasscheck__(cls, subclass: type) -> bool:
+            return issubclass(subclass, int)
+
+        def __eq__(cls, other: object) -> bool:
+            return other is cls or other is int
+
+        def __hash__(cls) -> int:
+            return hash(int)
+
+    whole = Likeness("int", (int,), {})
+    changed = [module for module in modules if module.get("int", _MISSING) is _MISSING]
+    for module in changed:
+        module["int"] = whole
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module["int"]

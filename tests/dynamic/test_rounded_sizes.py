@@ -43,7 +43,7 @@ class Checked(nn.Module):
 
     def forward(self, x):
         height = int(x.shape[2])
-        if type(height) is not type(1):
+        if not isinstance(height, int):
             raise TypeError("no number")
         return x.reshape(x.shape[0], height, -1)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import pytest
 import torch
@@ -124,7 +125,7 @@ def test_a_size_that_the_model_refuses_leaves_a_guard_with_its_line(captured):
 
 def test_an_axis_that_is_read_as_a_number_is_a_specialisation(captured):
     def model(x):
-        return x.repeat(int(x.shape[0]))
+        return x.repeat(operator.index(x.shape[0]))
 
     result = captured(model, torch.randn(3), dynamic_axes={"x": {0: "n"}})
     line = model.__code__.co_firstlineno + 1

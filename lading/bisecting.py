@@ -416,6 +416,7 @@ class _Watched:
         from .passes.signature.interface import interface_of
         from .passes.verification.locating import Locator
         from .passes.verification.runtimes import RuntimeLacks, RuntimeRejects
+        from .passes.verification.unfolding import infer_types
 
         final = self._final
         if self._eager is None or final is None:
@@ -426,7 +427,10 @@ class _Watched:
 
             checker = self._checker(self._work, "", None)
             return departing_module(checker.arguments, self._eager, checker.tolerance, checker.coarsest()), None
-        model = final if file is None else ir.load(file)
+        model = final
+        if file is not None:
+            model = ir.load(file)
+            infer_types(model)
         interface = interface_of(model.graph) if file is None else file_interface(Path(file))[1]
         checker = self._checker(self._work, "" if file is None else os.fspath(file), interface)
         locator = Locator(

@@ -69,7 +69,20 @@ class FileNode:
 def file_node(node: ir.Node) -> FileNode:
     """Return which node of the file a node is."""
     known: FileNode | None = node.meta.get(_UNFOLDED)
-    return known if known is not None else FileNode("", node.name or "")
+    return known if known is not None else FileNode("", _name(node))
+
+
+def _name(node: ir.Node) -> str:
+    """The name of a node, or where it has none that of what it makes."""
+    return node.name or next((value.name for value in node.outputs if value.name), node.op_type)
+
+
+def infer_types(model: ir.Model) -> None:
+    """Give a type to each value of the main graph that has none: files need not say those of inner values."""
+    from onnx_ir.passes.common import ShapeInferencePass
+
+    if any(value.type is None for node in model.graph for value in node.outputs if value.name):
+        ShapeInferencePass()(model)
 
 
 def can_be_unfolded(model: ir.Model, node: ir.Node) -> bool:
@@ -167,7 +180,7 @@ class _Unfolding:
                 old.name = None
                 new.name, new.type, new.shape = name, old.type, old.shape
         graph.remove(self.node, safe=True)
-        self._infer()
+        infer_types(self.model)
         return self.model
 
     def _function(self, function: ir.Function) -> list[ir.Value]:
@@ -241,7 +254,7 @@ class _Unfolding:
     ) -> list[ir.Value]:
         """Put the nodes of a body, which is a copy, before the node, with values given for its inputs."""
         graph = self.model.graph
-        prefix = f"{self.node.name}>" if where.iteration is None else f"{self.node.name}>{where.iteration}>"
+        prefix = f"{_name(self.node)}>" if where.iteration is None else f"{_name(self.node)}>{where.iteration}>"
         for formal, actual in zip(body.inputs, given, strict=True):
             if actual is None:
                 for use in list(formal.uses()):
@@ -264,7 +277,7 @@ class _Unfolding:
             node.meta[_UNFOLDED] = FileNode(
                 own.scope or scope or self.known.scope, own.name, (*self.known.inside, where)
             )
-            node.name = f"{prefix}{node.name}"
+            node.name = f"{prefix}{_name(node)}"
             for value in node.outputs:
                 value.name = f"{prefix}{value.name}" if value.name else None
                 # Of all iterations and calls, where it has one.
@@ -273,7 +286,7 @@ class _Unfolding:
         return results
 
     def _put(self, node: ir.Node, name: str) -> ir.Node:
-        node.name = f"{self.node.name}>{name}"
+        node.name = f"{_name(self.node)}>{name}"
         node.outputs[0].name = node.name
         node.meta[_UNFOLDED] = self.known
         self.model.graph.insert_before(self.node, node)
@@ -285,17 +298,10 @@ class _Unfolding:
 
         array = np.array(content, dtype=bool if isinstance(content, bool) else np.int64)
         tensor = ir.tensor(array)
-        value = ir.Value(name=f"{self.node.name}>{name}", const_value=tensor)
+        value = ir.Value(name=f"{_name(self.node)}>{name}", const_value=tensor)
         value.type, value.shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
         self.model.graph.register_initializer(value)
         return value
-
-    def _infer(self) -> None:
-        """Give a type to each value that has none: bodies and functions of a file need not say theirs."""
-        from onnx_ir.passes.common import ShapeInferencePass
-
-        if any(value.type is None for node in self.model.graph for value in node.outputs if value.name):
-            ShapeInferencePass()(self.model)
 
 
 def _node(op_type: str, inputs: Sequence[ir.Value], **attributes: int | Sequence[int]) -> ir.Node:

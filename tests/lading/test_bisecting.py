@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
@@ -58,7 +59,7 @@ def wrong_softplus() -> Iterator[None]:
         return op.Log(op.Exp(x))
 
     yield
-    lading.unregister_lowering("aten::softplus")
+    lading.unregister_lowering("aten::softplus", 18)
 
 
 def found(model: torch.nn.Module, x: torch.Tensor, **options: Any) -> Departure:
@@ -203,6 +204,23 @@ def test_in_a_loop_its_node_is_found_in_the_first_iteration(wrong_softplus: None
     assert ("Log", ("iteration 1 of 3 of /Loop",)) == (place.op_type, place.inside)
 
 
+def test_in_a_file_that_says_little_of_itself_the_node_is_found(tmp_path: Path) -> None:
+    file, model, x = tmp_path / "model.onnx", Choice().eval(), torch.randn(3, 4)
+    lading.export(model, (x,), file, settings=["serialize.provenance=none"])
+    proto = onnx.load(file)
+    del proto.graph.value_info[:]
+    for node in proto.graph.node:
+        node.ClearField("name")
+        for attribute in (attribute for attribute in node.attribute if attribute.HasField("g")):
+            del attribute.g.value_info[:]
+            for inner in attribute.g.node:
+                inner.op_type = {"Softplus": "Tanh"}.get(inner.op_type, inner.op_type)
+    onnx.save(proto, file)
+    place = found(model, x, file=file).place
+    assert place is not None
+    assert ("Tanh", ("the then branch of /If_output_0",)) == (place.op_type, place.inside)
+
+
 def test_in_a_function_its_node_is_found_with_the_call(wrong_softplus: None, looked_for: Any) -> None:
     place = looked_for(Stacked(), torch.randn(3, 4), **AS_FUNCTIONS).place
     assert ("Block:/Log", ("function Block, called as /first",)) == (place.node, place.inside)
@@ -218,7 +236,7 @@ def overflowing_softplus() -> Iterator[None]:
         return op.Log(op.Add(op.Exp(x), op.Exp(op.Sub(x, x))))
 
     yield
-    lading.unregister_lowering("aten::softplus")
+    lading.unregister_lowering("aten::softplus", 18)
 
 
 def test_in_a_function_that_is_right_at_first_the_later_call_is_found(

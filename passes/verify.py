@@ -32,6 +32,9 @@ class Verify:
     outputs must agree: floating-point values within `rtol` of the scale of their output (types coarser than float32
     within 16 steps of their precision, if that is more), integers and booleans exactly.
 
+    Inputs and outputs to which a pass has given other names or places are compared as what they are; an output that a
+    pass has added is not compared, which is a warning.
+
     `inputs` names `.npz` files with further inputs, `providers` the execution providers that run all of this.
 
     Each check is passed, failed, or skipped with a reason, and all are recorded before a failed one ends the run. A

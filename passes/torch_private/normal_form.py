@@ -7,6 +7,7 @@ each window, patch and chunk that is cut from it, and no rule of sympy sees that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,23 @@ def remainder(number: sympy.Expr, divisor: int) -> sympy.Expr | None:
     if reduced.is_Integer:
         return sympy.Integer(int(reduced) % divisor)
     return (_Mod if reduced.is_nonnegative else _PythonMod)(reduced, sympy.Integer(divisor))
+
+
+def shortened(number: sympy.Expr, divisor: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+    """Return dividend and divisor without the whole number that divides the divisor and every term of the dividend.
+
+    Their floored quotient is the same. PyTorch finds it too, and then simplifies both by every means of sympy, which
+    takes longer than all other arithmetic on the size of an image.
+    """
+    if not divisor.is_Integer or divisor == 0:
+        return number, divisor
+    terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(number)]
+    if not all(coefficient.is_Integer for coefficient, _ in terms):
+        return number, divisor
+    common = math.gcd(int(divisor), *(int(coefficient) for coefficient, _ in terms))
+    if common < 2:
+        return number, divisor
+    return sympy.Add(*(coefficient // common * rest for coefficient, rest in terms)), divisor // common
 
 
 def total(number: sympy.Expr) -> sympy.Expr:

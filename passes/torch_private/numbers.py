@@ -116,6 +116,16 @@ def _in_form(made: Any, form: Callable[[Any], Any]) -> tuple[sympy.Basic, bool]:
     return expression, made._optimized_summation and expression is made._expr
 
 
+def _shortened(dividend: Number, divisor: Any) -> tuple[Any, Any]:
+    """Return two numbers with the same floored quotient, and with no whole number in common."""
+    left, right = normal_form.shortened(dividend.expr, divisor.expr)
+    if right is divisor.expr:
+        return dividend, divisor
+    common = int(divisor.expr) // int(right)
+    hint = _NO_HINT if dividend._hint is None else dividend._hint // common
+    return Number(left, dividend.shape_env, int, hint), dividend.wrap_int(int(right))
+
+
 _FORMS: dict[str, Callable[[Any], Any]] = {
     "add": normal_form.total,
     "sub": normal_form.total,
@@ -134,7 +144,7 @@ def _remembering(name: str, on_hints: Callable[[Any, Any], Any]) -> Callable[...
         key = (name, left, right, self._optimized_summation, other._optimized_summation)
         found = _RESULTS.get(key)
         if found is None:
-            made = plain(self, other)
+            made = plain(*_shortened(self, other)) if name == "int_floordiv" else plain(self, other)
             form = _FORMS.get(name)
             if form is not None:
                 made._expr, made._optimized_summation = _in_form(made, form)

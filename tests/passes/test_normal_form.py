@@ -89,3 +89,27 @@ def test_the_form_has_the_value_of_what_was_computed(tree, x, y):
 @pytest.mark.parametrize("number", [0, 5, -5])
 def test_a_number_has_no_remainder_to_take_away(number):
     assert normal_form.remainder(sympy.Integer(number), 8) in (None, number % 8)
+
+
+@pytest.mark.parametrize(
+    ("quotient", "text"),
+    [
+        (lambda h, w: (2 * ((h - 1) // 32) + 2) // 4, "(((height - 1) // 32) + 1) // 2"),
+        (lambda h, w: (6 * h + 4) // 4, "((3*height) // 2) + 1"),
+        (lambda h, w: (4 * h * w) // 6, "(2*height*width) // 3"),
+        (lambda h, w: (2 * h - 2 * w) // -4, "(height - width) // -2"),
+    ],
+)
+def test_a_quotient_has_no_common_number(quotient, text):
+    (height, width), text_of_number = _axes()
+    made = quotient(height, width)
+    assert (text, quotient(30, 17)) == (text_of_number(made), made.node.hint)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.integers(-30, 30)] * 3), st.integers(-12, 12).filter(bool), st.integers(2, 9))
+def test_a_shortened_quotient_is_the_quotient(coefficients, divisor, x):
+    a, b, c = coefficients
+    symbol = sympy.Symbol("x", integer=True)
+    number, shorter = normal_form.shortened(a * symbol**2 + b * symbol + c, sympy.Integer(divisor))
+    assert (a * x**2 + b * x + c) // divisor == int(number.subs(symbol, x)) // int(shorter)

@@ -3,7 +3,7 @@
 
 Every model is exported by all of them at one opset with free axes. Each file is run against eager on the example and
 on inputs of other sizes; nodes are counted with Constants, subgraphs and functions; latency is taken in onnxruntime on
-one thread, with its optimizations off and on, the files taking turns.
+one thread, with its optimizations off and on, the files taking turns: a ratio is the median of those of the rounds.
 
     python benchmarks/graph_quality.py                          # everything, a table on stdout
     python benchmarks/graph_quality.py --model bert --model gpt2 --keep files   # peers' files are made once
@@ -158,11 +158,13 @@ def error_of(session: Any, case: Case, tensors: Mapping[str, Any]) -> float:
     return worst
 
 
-def latencies(files: Mapping[str, Path], tensors: Mapping[str, Any], optimized: bool, rounds: int) -> dict[str, float]:
-    """Return milliseconds of processor time a run for each file: the lowest over rounds of a round's mean, in turns."""
+def latencies(
+    files: Mapping[str, Path], tensors: Mapping[str, Any], optimized: bool, rounds: int
+) -> dict[str, list[float]]:
+    """Return milliseconds of processor time a run for each file, the mean of a round for every round, in turns."""
     sessions = {name: session_of(file, optimized) for name, file in files.items()}
     feeds = {name: feeds_of(session, tensors) for name, session in sessions.items()}
-    lowest = dict.fromkeys(files, float("inf"))
+    taken: dict[str, list[float]] = {name: [] for name in files}
     repeats = 1
     for name, session in sessions.items():
         session.run(None, feeds[name])
@@ -174,8 +176,8 @@ def latencies(files: Mapping[str, Path], tensors: Mapping[str, Any], optimized: 
             start = time.process_time()
             for _ in range(repeats):
                 session.run(None, feeds[name])
-            lowest[name] = min(lowest[name], (time.process_time() - start) / repeats * 1000)
-    return lowest
+            taken[name].append((time.process_time() - start) / repeats * 1000)
+    return taken
 
 
 def work(model: str, folder: Path, rounds: int) -> dict[str, Any]:
@@ -207,16 +209,27 @@ def work(model: str, folder: Path, rounds: int) -> dict[str, Any]:
         if right < TOLERANCE:
             files[name] = file
     for setting, optimized in (("off", False), ("on", True)):
-        for name, milliseconds in latencies(files, example, optimized, rounds).items():
-            answer[name][setting] = milliseconds
+        taken = latencies(files, example, optimized, rounds)
+        for name, milliseconds in taken.items():
+            answer[name][setting] = median(milliseconds)
+            if "lading" in taken:
+                ratios = [ours / theirs for ours, theirs in zip(taken["lading"], milliseconds, strict=True)]
+                answer[name][f"lading over it, {setting}"] = median(ratios)
     return answer
 
 
-def best(answer: Mapping[str, Any], what: str) -> float | None:
-    """Return the lowest figure of a peer whose file is right: at all sizes, or on the example if none is at all."""
+def over_best(answer: Mapping[str, Any], what: str) -> float | None:
+    """Return lading's figure over that of the best peer whose file is right.
+
+    At all sizes, or on the example if none is at all; None where there is none or lading's is not.
+    """
     right = [answer[name] for name in PEERS if answer[name].get("right")]
-    at_all_sizes = [each for each in right if each["grows"]]
-    return min((each[what] for each in at_all_sizes or right), default=None)
+    peers = [each for each in right if each["grows"]] or right
+    if not peers or not answer["lading"].get("right"):
+        return None
+    if what == "nodes":
+        return float(answer["lading"]["nodes"] / min(each["nodes"] for each in peers))
+    return max(float(each[f"lading over it, {what}"]) for each in peers)
 
 
 def in_fresh_process(model: str, folder: str, rounds: int) -> dict[str, Any]:
@@ -253,12 +266,9 @@ def report(answers: Mapping[str, Mapping[str, Any]], rounds: int) -> str:
         for what in ("nodes", "off", "on"):
             if what != "nodes":
                 row.append(f"{ours[what]:.3g}" if what in ours else "-")
-            other = best(answer, what)
-            if other is None or what not in ours:
-                row.append("-")
-            else:
-                ratios[what].append(ours[what] / other)
-                row.append(f"{ours[what] / other:.2f}")
+            ratio = over_best(answer, what)
+            row.append("-" if ratio is None else f"{ratio:.2f}")
+            ratios[what] += [] if ratio is None else [ratio]
         rows.append(row)
     summary = ["median", *[""] * (1 + len(PEERS))]
     highest = ["highest", *[""] * (1 + len(PEERS))]
@@ -268,7 +278,7 @@ def report(answers: Mapping[str, Mapping[str, Any]], rounds: int) -> str:
             line.append(f"{figure(ratios[what]):.2f}" if ratios[what] else "-")
     return "\n\n".join(
         [
-            f"{measuring.setting()} Opset {OPSET}, free axes; latency: the lowest of {rounds} rounds.",
+            f"{measuring.setting()} Opset {OPSET}, free axes; latency: medians of {rounds} rounds.",
             measuring.table(COLUMNS, [*rows, summary, highest]),
         ]
     )

@@ -57,6 +57,15 @@ def _own_version() -> str:
     return importlib.metadata.version("lading")
 
 
+def _versions() -> str:
+    """Name the libraries whose version the graph depends on."""
+    import onnx
+    import onnx_ir as ir
+    import torch
+
+    return f"torch {torch.__version__}, onnx {onnx.__version__}, onnx-ir {ir.__version__}"
+
+
 @a_pass("serialize", requires=(Fact.INITIALIZERS, Fact.AXES, Fact.ONNX), provides=(Fact.FILE,), closes=(Fact.ONNX,))
 class Serialize:
     """Write the model to a file, in a stream, all or nothing.
@@ -134,6 +143,7 @@ class Serialize:
         assert model is not None
         model.metadata_props.update(getattr(work.request, "metadata", {}))
         model.producer_name, model.producer_version = "lading", _own_version()
+        model.metadata_props["lading.versions"] = _versions()
         self._write_origins(model)
         _write_interface(model)
         _complete_opsets(model, work, note)

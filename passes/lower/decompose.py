@@ -74,7 +74,11 @@ def decomposed(node: ir.Node, session: Session) -> Parts:
     except LookupError as error:
         raise NoDefinition(str(error)) from error
     overload = find_overload(node.domain, node.op_type, node.overload)
-    definition = torch_private.decomposition_of(overload) or foreach.definition_of(overload)
+    definition = (
+        torch_private.decomposition_of(overload)
+        or foreach.definition_of(overload)
+        or torch.onnx.ops.aten_decompositions().get(overload)
+    )
     if definition is None:
         raise NoDefinition("PyTorch has no decomposition of it")
     stand_ins = _StandIns(origin_of(node) or NOWHERE, session)

@@ -415,6 +415,14 @@ class Emitter:
         facts = self._session.facts(op_type)
         return facts is not None and dtype in self._session.runnable(facts, facts.input_slot(0).type_name, {})
 
+    def whole(self, op_type: str) -> bool:
+        """Whether an operator that could also be written by its parts is to be one node.
+
+        The target has it, the runtime that is lowered for has a kernel of its own for it, and the recipe does not want
+        its parts.
+        """
+        return self._session.whole(op_type)
+
     # ---- the operator being lowered ----------------------------------------------------------------------------------
 
     def result(self, index: int = 0) -> Described:

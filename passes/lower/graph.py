@@ -25,11 +25,13 @@ from .emitter import Described, Emitter
 from .inexpressible import LEFT_BY_RECIPE, NEVER, Inexpressible
 from .registry import Entry, find_lowering
 from .schemas import newest_opset
-from .session import Session
+from .session import Manner, Session
 from .symbolics import call_symbolic, goes_before
 from .translations import Translations
 
 WHY_LEFT = "lading.why_left"
+MANNER = "lading.manner"
+"""Key of a lowered model's `meta` for what the recipe says about how operators are written, None for the default."""
 
 # A model being built has some IR version; the initializers pass decides which one the file gets.
 _PROVISIONAL_IR_VERSION = 10
@@ -386,8 +388,7 @@ def lower_model(
     model: ir.Model,
     target: Target,
     note: Note,
-    kernels: str = "onnxruntime-cpu",
-    leave: Sequence[str] = (),
+    manner: Manner | None = None,
     translations: Translations | None = None,
 ) -> ir.Model:
     """Return the model with its graph and the bodies of its functions lowered to the target.
@@ -398,12 +399,9 @@ def lower_model(
         pair_up(old)
 
     def lowered(old: ir.Graph) -> ir.Graph:
-        runtime = None if kernels == "any" else kernels
         graph = ir.Graph([], [], nodes=[], opset_imports={"": target.opset, **target.custom_opsets})
         repeated = old is not model.graph
-        session = Session(
-            target.opset, target.custom_opsets, graph, runtime, leave, model.functions, repeated, translations
-        )
+        session = Session(target.opset, target.custom_opsets, graph, manner, model.functions, repeated, translations)
         _lower_graph(session, old, graph, note)
         return graph
 
@@ -422,12 +420,13 @@ def lower_model(
                 attributes=list(function.attributes.values()),
             )
         )
-    lowered_model = ir.Model(
+    made = ir.Model(
         graph, ir_version=_PROVISIONAL_IR_VERSION, metadata_props=dict(model.metadata_props), functions=functions
     )
+    made.meta[MANNER] = manner
     if translations is not None:
-        translations.finish(lowered_model, note)
-    return lowered_model
+        translations.finish(made, note)
+    return made
 
 
 def _lower_graph(session: Session, old: ir.Graph, graph: ir.Graph, note: Note) -> None:
@@ -451,10 +450,10 @@ def _lower_graph(session: Session, old: ir.Graph, graph: ir.Graph, note: Note) -
         graph.opset_imports.setdefault(domain, version)
 
 
-def lowest_opset_for(node: ir.Node, above: int, custom_opsets: Mapping[str, int]) -> int | None:
+def lowest_opset_for(node: ir.Node, above: int, custom_opsets: Mapping[str, int], manner: Manner | None) -> int | None:
     """Return the lowest opset above one at which a node can be lowered, found by trying; None where none can."""
     for opset in range(above + 1, newest_opset() + 1):
-        trial = Session(opset, custom_opsets, None)
+        trial = Session(opset, custom_opsets, None, manner)
         try:
             nodes, _ = lower_node(trial, node)
         except Inexpressible:

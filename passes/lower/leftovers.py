@@ -12,11 +12,11 @@ from lading.passes.dialect import is_dialect_list
 from lading.passes.lower.complex_pairs import carry_mark
 from lading.passes.lower.decompose import NoDefinition, NotDecomposed, decomposed
 from lading.passes.lower.emitter import Emitter
-from lading.passes.lower.graph import WHY_LEFT, discard, lower_node, lowest_opset_for
+from lading.passes.lower.graph import MANNER, WHY_LEFT, discard, lower_node, lowest_opset_for
 from lading.passes.lower.inexpressible import LEFT_BY_RECIPE, Inexpressible
 from lading.passes.lower.kept_operators import keep_operator, remove_with_lists, write_aten
 from lading.passes.lower.schemas import newest_opset
-from lading.passes.lower.session import Session
+from lading.passes.lower.session import Manner, Session
 from lading.passes.outlining.functions import initializers_to_constants
 from lading.pipeline.errors import UnsupportedOperators
 from lading.pipeline.note import Note
@@ -46,7 +46,8 @@ def settle(model: ir.Model, target: Target, note: Note, export_type: str, *, dec
     for graph in (model.graph, *bodies):
         nodes = leftovers(graph)
         if nodes:
-            session = Session(target.opset, target.custom_opsets, graph, repeated=graph is not model.graph)
+            manner, repeated = model.meta.get(MANNER), graph is not model.graph
+            session = Session(target.opset, target.custom_opsets, graph, manner, repeated=repeated)
             sessions.update(dict.fromkeys(nodes, session))
     _settle(sessions, target, note, export_type, decompose=decompose)
     for graph in bodies:
@@ -64,7 +65,8 @@ def _settle(sessions: dict[ir.Node, Session], target: Target, note: Note, export
     bound = [node for node in left if is_control_flow(node) or is_sequence_operator(node)]
     if export_type == "onnx" or bound:
         # What carries bodies or sequences means something in this dialect only: it cannot be kept as one operator.
-        raise _report(left if export_type == "onnx" else bound, target)
+        manner = next(iter(sessions.values())).manner
+        raise _report(left if export_type == "onnx" else bound, target, manner)
     for node in left:
         if export_type == "fallthrough":
             keep_operator(node, sessions[node])
@@ -172,12 +174,12 @@ class _Missing:
     places: list[str]
 
 
-def _lowest_opset(node: ir.Node, target: Target) -> int | None:
+def _lowest_opset(node: ir.Node, target: Target, manner: Manner) -> int | None:
     """Return the lowest opset above the target that can write a node, or its decomposition; found by trying."""
-    lowest = lowest_opset_for(node, target.opset, target.custom_opsets)
+    lowest = lowest_opset_for(node, target.opset, target.custom_opsets, manner)
     for opset in range(target.opset + 1, lowest or newest_opset() + 1):
         try:
-            nodes, _ = _lowered_parts(node, Session(opset, target.custom_opsets, None), _DEEPEST)
+            nodes, _ = _lowered_parts(node, Session(opset, target.custom_opsets, None, manner), _DEEPEST)
         except NotDecomposed:
             return lowest  # what the definition itself lacks, no opset has
         except _Stuck:
@@ -187,13 +189,13 @@ def _lowest_opset(node: ir.Node, target: Target) -> int | None:
     return lowest
 
 
-def _report(left: Sequence[ir.Node], target: Target) -> UnsupportedOperators:
+def _report(left: Sequence[ir.Node], target: Target, manner: Manner) -> UnsupportedOperators:
     missing: dict[tuple[str, str], _Missing] = {}
     for node in left:
         why = node.meta[WHY_LEFT]
         key = (_name(node), why)
         if key not in missing:
-            missing[key] = _Missing(key[0], why, _lowest_opset(node, target), [])
+            missing[key] = _Missing(key[0], why, _lowest_opset(node, target, manner), [])
         origin = origin_of(node)
         missing[key].places.append(str(origin) if origin is not None else "an unknown place")
     lines = []

@@ -125,6 +125,17 @@ def first_opset_of(op_type: str, domain: str = "") -> int | None:
     return min(versions, default=None)
 
 
+@functools.cache
+def newer_than(opset: int) -> frozenset[str]:
+    """Return the names of the operators of ONNX's default domain that an opset does not have yet."""
+    schemas = onnx.defs.get_all_schemas_with_history()
+    since: dict[str, int] = {}
+    for schema in schemas:
+        if schema.domain == "":
+            since[schema.name] = min(schema.since_version, since.get(schema.name, schema.since_version))
+    return frozenset(name for name, first in since.items() if first > opset)
+
+
 def newest_opset() -> int:
     """Return the newest opset of ONNX's default domain that the installed onnx knows."""
     return onnx.defs.onnx_opset_version()

@@ -8,16 +8,32 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 import onnx_ir as ir
 
+from .inexpressible import Inexpressible
 from .kernels import kernel_types, refused_types
 from .registry import SPELLINGS, Entry
-from .schemas import OperatorFacts, facts_of
+from .schemas import OperatorFacts, facts_of, first_opset_of
 from .symbolics import symbolics_for
 
 if TYPE_CHECKING:
     from .translations import Translations
+
+
+@attrs.frozen
+class Manner:
+    """What a recipe says about how operators are written.
+
+    `kernels` is the runtime whose missing kernels are bridged by casts, None for none.  `leave` are patterns of the
+    operators that are not to be lowered, ``aten::special_*``, and `by_parts` of those of ONNX that are to be written
+    with what opsets before them have, ``*Normalization``.
+    """
+
+    kernels: str | None = "onnxruntime-cpu"
+    leave: tuple[str, ...] = ()
+    by_parts: tuple[str, ...] = ()
 
 
 class Session:
@@ -27,8 +43,7 @@ class Session:
         opset: the target opset of ONNX's default domain.
         custom_opsets: the versions of other domains.
         graph: the graph that receives constants as initializers; ``None`` for a trial whose result is thrown away.
-        kernels: the runtime whose missing kernels are bridged by casts; ``None`` for none.
-        leave: patterns of the operators that are not to be lowered, ``aten::special_*``.
+        manner: what the recipe says.
         functions: the functions that nodes may call.
         repeated: whether the graph is the body of a function, and so may run in several places.
         translations: the caller's own table, which goes before every lowering; None where there is none.
@@ -39,16 +54,14 @@ class Session:
         opset: int,
         custom_opsets: Mapping[str, int],
         graph: ir.Graph | None,
-        kernels: str | None = "onnxruntime-cpu",
-        leave: Sequence[str] = (),
+        manner: Manner | None = None,
         functions: Mapping[ir.OperatorIdentifier, ir.Function] | None = None,
         repeated: bool = False,
         translations: Translations | None = None,
     ) -> None:
         self.translations = translations
         self.opset = opset
-        self.kernels = kernels
-        self._leave = tuple(leave)
+        self.manner = Manner() if manner is None else manner
         self._left: dict[str, bool] = {}
         self.repeated = repeated
         self.functions = {} if functions is None else functions
@@ -67,8 +80,24 @@ class Session:
     def spelling(self, op_type: str) -> Entry | None:
         """Return how an ONNX operator is written at the target, or None where it is written as it is."""
         if op_type not in self._spellings:
-            self._spellings[op_type] = SPELLINGS.floor(op_type, self.opset)
+            opset = self.opset
+            if self.by_parts(op_type):
+                opset = min(opset, (first_opset_of(op_type) or opset) - 1)
+                if SPELLINGS.floor(op_type, opset) is None:
+                    raise Inexpressible(f"the recipe wants {op_type} by its parts, and lading writes it whole only")
+            self._spellings[op_type] = SPELLINGS.floor(op_type, opset)
         return self._spellings[op_type]
+
+    def by_parts(self, op_type: str) -> bool:
+        """Whether the recipe wants an ONNX operator written with what opsets before it have."""
+        return bool(self.manner.by_parts) and matches_any(op_type, self.manner.by_parts)
+
+    def whole(self, op_type: str) -> bool:
+        """Whether an ONNX operator is to be written as one node wherever its spelling has the choice."""
+        facts = self.facts(op_type)
+        if facts is None or self.by_parts(op_type):
+            return False
+        return self.manner.kernels is None or bool(kernel_types(op_type, facts.since))
 
     def facts(self, op_type: str) -> OperatorFacts | None:
         """Return the schema facts of an ONNX operator at the target, or None where the target lacks it."""
@@ -78,20 +107,18 @@ class Session:
 
     def leaves(self, full_name: str) -> bool:
         """Whether an operator, ``aten::add.Tensor``, is to stay in the ATen dialect."""
-        if not self._leave:
+        if not self.manner.leave:
             return False
         if full_name not in self._left:
             name = full_name.partition(".")[0]
             # Capture writes alias where a value is there once more, as a second output say: no operator of the user's.
-            patterns = [p for p in self._leave if p != "*" or name != "aten::alias"]
-            self._left[full_name] = any(
-                fnmatch.fnmatchcase(full_name, pattern) or fnmatch.fnmatchcase(name, pattern) for pattern in patterns
-            )
+            patterns = [p for p in self.manner.leave if p != "*" or name != "aten::alias"]
+            self._left[full_name] = matches_any(full_name, patterns) or matches_any(name, patterns)
         return self._left[full_name]
 
     def runnable(self, facts: OperatorFacts, type_name: str, attributes: Mapping[str, Any]) -> frozenset[ir.DataType]:
         """Return the types of a type variable that can be run, as far as the session cares: all, or by kernel."""
-        if self.kernels is None:
+        if self.manner.kernels is None:
             return facts.allowed(type_name)
         types = kernel_types(facts.op_type, facts.since).get(type_name) or facts.allowed(type_name)
         return types - refused_types(facts.op_type, attributes)
@@ -119,3 +146,8 @@ class Session:
         if tensor is None or value.dtype is None:
             return False
         return any(value is constant for constant in self._constants.values())
+
+
+def matches_any(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name fits one of some patterns of the shell's kind."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

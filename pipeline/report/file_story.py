@@ -219,6 +219,8 @@ def _made_by(model: onnx.ModelProto) -> str:
     if "lading.recipe" in metadata:
         parts.append(f"recipe {metadata['lading.recipe']} ({metadata.get('lading.recipe_hash', '')[:12]})")
     writer = f"{model.producer_name} {model.producer_version}".strip()
+    if writer and "lading.versions" in metadata:
+        writer += f" with {metadata['lading.versions']}"
     return ", ".join([*parts, f"written by {writer}"] if writer else parts)
 
 

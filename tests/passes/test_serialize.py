@@ -27,6 +27,9 @@ from lading.pipeline.facts import Fact
 from lading.pipeline.note import Note
 from lading.pipeline.origin import Origin, set_origin
 from lading.pipeline.work import Target, Work
+from torch import nn
+
+import lading
 
 MODEL = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -364,3 +367,11 @@ def _no_leftovers(tmp_path: Path) -> Iterator[None]:
 def test_check_target_answers_before_anything_is_made(tmp_path: Path) -> None:
     assert tmp_path.resolve() / "model.onnx" == atomic_write.check_target(tmp_path / "model.onnx")
     assert [] == os.listdir(tmp_path)
+
+
+def test_the_file_says_what_made_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    lading.export(nn.Linear(2, 3), (torch.randn(1, 2),), path)
+    stated = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+    assert {"lading.recipe", "lading.recipe_hash", "lading.versions"} <= set(stated)
+    assert f"torch {torch.__version__}, onnx {onnx.__version__}" in stated["lading.versions"]

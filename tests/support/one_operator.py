@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from lading.passes.lower.emitter import Emitter
-from lading.passes.lower.session import Session
+from lading.passes.lower.session import Manner, Session
 
 NEWEST = onnx.defs.onnx_opset_version()
 
@@ -47,7 +47,7 @@ def written(
     """
     graph = ir.Graph([], [], nodes=[], name="one", opset_imports={"": opset})
     nodes: list[ir.Node] = []
-    op = Emitter(Session(opset, {}, graph, kernels), nodes)
+    op = Emitter(Session(opset, {}, graph, Manner(kernels)), nodes)
     values = [_operand(op, graph, operand) for operand in operands]
     made = getattr(op, op_type)(*values, **attributes)
     results = list(made) if isinstance(made, tuple) else [made]

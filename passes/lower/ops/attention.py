@@ -3,10 +3,10 @@
 
 A query that may look at no key gives zeros, as in eager PyTorch; a plain softmax would give NaN or an average.
 
-The operator Attention is taken for opsets 23 and 24 only.  onnxruntime has no kernel of its own for the one of opset
-25; it then expands the operator's function body, which took 1.5 times as long as the parts written here (12 heads of
-64, lengths 128 and 512).  A floating mask goes by parts too: those kernels take its lowest finite number, which many
-models mask with, for minus infinity.
+For onnxruntime the operator Attention is taken at opsets 23 and 24 only: it has no kernel of its own for the one of
+opset 25, and expands the operator's function body, which took 1.5 times as long as the parts written here (12 heads
+of 64, lengths 128 and 512).  A floating mask goes by parts too: those kernels take its lowest finite number, which
+many models mask with, for minus infinity.
 """
 
 from __future__ import annotations
@@ -188,33 +188,6 @@ def _suits_the_operator(
     )
 
 
-@lowers("aten::scaled_dot_product_attention", since=25)
-def attention_without_kernel(
-    op: Emitter,
-    query: ir.Value,
-    key: ir.Value,
-    value: ir.Value,
-    attn_mask: ir.Value | None = None,
-    *,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: Any = None,
-    enable_gqa: bool = False,
-) -> ir.Value:
-    """Lower attention by parts, where the operator has no kernel."""
-    return attend_by_parts(
-        op,
-        query,
-        key,
-        value,
-        attn_mask,
-        dropout_p=dropout_p,
-        is_causal=is_causal,
-        scale=scale,
-        enable_gqa=enable_gqa,
-    ).y
-
-
 @lowers("aten::scaled_dot_product_attention", since=23)
 def attention(
     op: Emitter,
@@ -230,7 +203,8 @@ def attention(
 ) -> ir.Value:
     """Lower attention to the operator of that name where it says the same, else by parts."""
     number = scale is None or not isinstance(scale, ir.Value)
-    if dropout_p or not number or not _suits_the_operator(op, query, key, value, attn_mask, enable_gqa):
+    fits = op.whole("Attention") and number and not dropout_p
+    if not fits or not _suits_the_operator(op, query, key, value, attn_mask, enable_gqa):
         return attend_by_parts(
             op,
             query,
@@ -259,7 +233,7 @@ def attention_by_parts(
     enable_gqa: bool = False,
 ) -> ir.Value:
     """Lower attention by parts."""
-    return attention_without_kernel(
+    return attend_by_parts(
         op,
         query,
         key,
@@ -269,7 +243,7 @@ def attention_by_parts(
         is_causal=is_causal,
         scale=scale,
         enable_gqa=enable_gqa,
-    )
+    ).y
 
 
 def _with_logsumexp(

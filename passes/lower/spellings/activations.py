@@ -69,9 +69,15 @@ def thresholded_relu(op: Emitter, X: Operand, *, alpha: float = 1.0) -> ir.Value
     return op.Where(op.Greater(x, op.const_like(alpha, x)), x, op.const_like(0, x))
 
 
-@spells("Swish")
+@spells("Swish", since=24)
 def swish(op: Emitter, X: Operand, *, alpha: float = 1.0) -> ir.Value:
-    """Write ``x * sigmoid(alpha * x)`` at every opset: onnxruntime 1.32 has no Swish, and expands it at 24 alone."""
+    """Swish 24, but for onnxruntime: 1.32 has no kernel, and expands it at 24 alone."""
+    return op.raw("Swish", *alike(op, X), alpha=alpha) if op.whole("Swish") else swish_by_sigmoid(op, X, alpha=alpha)
+
+
+@spells("Swish")
+def swish_by_sigmoid(op: Emitter, X: Operand, *, alpha: float = 1.0) -> ir.Value:
+    """Before Swish: ``x * sigmoid(alpha * x)``."""
     (x,) = alike(op, X)
     return op.Mul(x, op.Sigmoid(x if alpha == 1 else op.Mul(x, alpha)))
 

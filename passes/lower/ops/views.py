@@ -8,6 +8,7 @@ arithmetic on shapes is needed in the common cases.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -133,9 +134,21 @@ def _moved_into_place(op: Emitter, x: ir.Value, given: Sequence[Any], known: Seq
     one_free = sum(not isinstance(dim, int) for dim in rest) <= 1
     if axis > 1 and one_free and all(same_dim(a, b) for a, b in zip(given[axis:], rest, strict=True)):
         flattened: ir.Value = op.Flatten(x, axis=axis)
-        flattened.shape = ir.Shape([known[0], ir.SymbolicDim(None)])
+        flattened.shape = ir.Shape([known[0], _joined(given[axis:])])
         return flattened
     return None
+
+
+def _joined(dims: Sequence[Any]) -> int | ir.SymbolicDim:
+    """Return the size of axes that become one, unnamed where no plain product says it."""
+    free = [dim for dim in dims if not isinstance(dim, int)]
+    number = math.prod(dim for dim in dims if isinstance(dim, int))
+    if not free:
+        return number
+    name = free[0].value if len(free) == 1 else None
+    if number == 1 and name is not None:
+        return ir.SymbolicDim(name)
+    return ir.SymbolicDim(f"{number}*{name}" if name is not None and name.isidentifier() else None)
 
 
 def _empty(op: Emitter, x: ir.Value, sizes: Sequence[Size]) -> ir.Value:

@@ -82,3 +82,9 @@ def test_two_sizes_known_at_run_time_only_are_joined() -> None:
     model = symbolic_model(A.view.default, [["n"]], [["h", "w", 4]], ["h", "w", 4])
     assert operators(model).count("Shape") == 0
     assert operators(model)[-1] == "Reshape"
+
+
+def test_what_is_joined_on_the_way_has_a_name_for_its_size() -> None:
+    model = symbolic_model(A.view.default, [["b", 12, "s", 64]], [["12*b", "s", 64]], ["12*b", "s", 64])
+    (joined,) = (node.outputs[0] for node in model.graph if node.op_type == "Flatten")
+    assert ["12*b", "64*s"] == [str(dim) for dim in joined.shape]

@@ -14,10 +14,13 @@ from lading.passes.rolling.writing import Writer
 from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.capture import Capture, Guard, Specialisation
 from lading.passes.trace.record import record
+from lading.passes.trace.sides.exploring import Explorer
 from lading.pipeline.errors import LadingError
 
 _LENGTHS = (6, 7, 9, 10)
 """At which a model is recorded; where sizes happen to equal others of the model, at the next ones."""
+_SIDES = 4
+"""How many further recordings may show the other sides of decisions."""
 _OTHER_LENGTHS = (11, 13, 17, 19)
 
 
@@ -79,6 +82,8 @@ def _rolled(arguments: Arguments, special: Specialisation, lengths: Sequence[int
         buffer_writes=dict(zip(first.buffer_writes, results[outputs:], strict=True)),
         axes={**first.axes, axis: special.size},
     )
+    # What one iteration alone decides otherwise is the other side of a choice, like any other.
+    model, capture = Explorer(arguments, record, _SIDES).explore(model, capture)
     return Rolled(model, capture, rules.loops, tuple(lengths))
 
 

@@ -228,3 +228,26 @@ def test_the_loop_stays_written_out_where_the_recipe_says_so():
 def test_a_model_without_such_loops_is_recorded_once():
     events = lading.export(lambda x: x * 2, torch.randn(2, 5, 4), dynamic_axes=AXES, settings=RECORDED).events
     assert "pass.unchanged" in {one["event"] for one in events if one.get("step") == "roll-loops"}
+
+
+class OtherwiseForOneRow(nn.Module):
+    """Asks whether there is one row only, before or behind what runs over the rows."""
+
+    def __init__(self, *, asks_first: bool):
+        super().__init__()
+        self.rows = Recurrence()
+        self.asks_first = asks_first
+
+    def forward(self, x):
+        if self.asks_first and x.shape[1] == 1:
+            return self.rows.read(x)
+        states, _ = self.rows(x)
+        return states * 3 if not self.asks_first and x.shape[1] == 1 else states
+
+
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_a_way_for_one_row_alone_is_in_the_file_beside_the_loop(asks_first):
+    model = OtherwiseForOneRow(asks_first=asks_first).eval()
+    exported = lading.export(model, torch.randn(2, 5, 4), dynamic_axes=AXES, settings=RECORDED)
+    assert () == tuple(exported.limits)
+    assert [] == [one for sizes in SIZES for one in differs(exported, model, *sizes)]

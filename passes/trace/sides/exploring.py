@@ -127,6 +127,9 @@ class Explorer:
             other = self._recorded(sizes, asked)
             if isinstance(other, _Way):
                 turned = next((one for one in other.capture.guards if one.expression == asked.expression), None)
+                if turned is None and any(_is_all(asked, special) for special in other.capture.specialisations):
+                    # Python has read the only size on that side as a number before it came to the question.
+                    turned = attrs.evolve(asked, outcome=not asked.outcome)
                 # Sizes may be special in another way as well: a quotient that happens to be 1, say.
                 if turned is not None and turned.outcome != asked.outcome:
                     more = len(_agreements(other) - _agreements(way))

@@ -86,5 +86,6 @@ def test_two_sizes_known_at_run_time_only_are_joined() -> None:
 
 def test_what_is_joined_on_the_way_has_a_name_for_its_size() -> None:
     model = symbolic_model(A.view.default, [["b", 12, "s", 64]], [["12*b", "s", 64]], ["12*b", "s", 64])
-    (joined,) = (node.outputs[0] for node in model.graph if node.op_type == "Flatten")
-    assert ["12*b", "64*s"] == [str(dim) for dim in joined.shape]
+    (joined,) = (node.output[0] for node in model.graph.node if node.op_type == "Flatten")
+    (info,) = (info for info in model.graph.value_info if info.name == joined)
+    assert ["12*b", "64*s"] == [dim.dim_param for dim in info.type.tensor_type.shape.dim]

@@ -21,6 +21,7 @@ from typing import Any
 import attrs
 import torch
 from lading.passes.model_roots import global_names
+from lading.passes.trace.whole_numbers import needs_the_class
 
 CONTAINERS = frozenset({list, dict, set, OrderedDict, defaultdict, deque})
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), type, torch.Size, torch.dtype, torch.device})
@@ -109,7 +110,7 @@ class HeldState:
         self._shared: list[tuple[_Namespace, Any, Any]] = []
         self._containers: list[tuple[Any, Any, bool]] = []
         self._functions: list[tuple[_Namespace, Any, Any]] = []
-        self._rounding: dict[int, dict[str, Any]] = {}
+        self._rounding: dict[int, dict[str, Any] | None] = {}
         self._seen: set[int] = set()
         self._is_touched = False
 
@@ -141,7 +142,8 @@ class HeldState:
         self._take(reach, 0)
 
     def _take(self, reach: Reach, depth: int) -> None:
-        self._rounding.update(reach.rounding)
+        for key, module in reach.rounding.items():
+            self._rounding[key] = None if self._rounding.get(key, module) is None else module
         for namespace, key, path, where in reach.names:
             name = hash((id(namespace.holder), key))
             if name in self._seen:
@@ -191,8 +193,8 @@ class HeldState:
 
     @property
     def rounding(self) -> list[dict[str, Any]]:
-        """The globals of the functions that name `int`."""
-        return list(self._rounding.values())
+        """The globals of the functions that name `int`, where none of a module's needs Python's own."""
+        return [module for module in self._rounding.values() if module is not None]
 
     def forget(self, paths: Collection[str]) -> None:
         """Make it as though the tensors of these paths had not been made."""
@@ -250,12 +252,12 @@ class Reach:
 
     Attributes:
         names: namespace, key there, a dotted name, and where that is in words.
-        rounding: the globals of the functions that name `int`, by `id`.
+        rounding: the globals of the functions that name `int`, by `id`; None where one of these needs Python's own.
     """
 
     def __init__(self) -> None:
         self.names: list[tuple[_Namespace, str, str, str]] = []
-        self.rounding: dict[int, dict[str, Any]] = {}
+        self.rounding: dict[int, dict[str, Any] | None] = {}
         self._seen: set[int] = set()
 
     def read(self, function: Any) -> None:
@@ -298,8 +300,8 @@ class Reach:
                 self._name(namespace, name, namespace.get(name), name, where, depth)
         module = function.__globals__
         names, bound = _names_of(code)
-        if "int" in names:
-            self.rounding[id(module)] = module
+        if "int" in names and self.rounding.get(id(module), module) is not None:
+            self.rounding[id(module)] = None if needs_the_class(code) else module
         if kind is not None:
             self.methods(names, kind, depth)
         for name in names:

@@ -92,7 +92,7 @@ def _check(tensor: onnx.TensorProto, folder: Path, sizes: dict[str, int], where:
     entries: dict[str, str] = {}
     for entry in tensor.external_data:
         if entry.key in entries:
-            raise _refused(tensor, f"says its {entry.key:.40} twice", where)
+            raise _refused(tensor, f"says its {_shown(entry.key)} twice", where)
         entries[entry.key] = entry.value
     location = entries.get("location", "")
     if location not in sizes:
@@ -104,31 +104,33 @@ def _check(tensor: onnx.TensorProto, folder: Path, sizes: dict[str, int], where:
     needed = length if length is not None else expected or 0
     if (offset or 0) + needed > sizes[location]:
         end = (offset or 0) + needed
-        raise _refused(tensor, f"ends at byte {end} of {location:.80}, which has {sizes[location]}", where)
+        raise _refused(tensor, f"ends at byte {end} of {_shown(location)}, which has {sizes[location]}", where)
 
 
-def _size_of(tensor: onnx.TensorProto, location: str, folder: Path, where: str) -> int:
+def _size_of(tensor: onnx.TensorProto, location: str | bytes, folder: Path, where: str) -> int:
     """Return the size of the file that a tensor names, which must be one of the folder or below."""
+    if not isinstance(location, str):
+        raise _refused(tensor, f"is in {_shown(location)}, which is no name of a file", where)
     parts = PurePosixPath(location).parts
     windows = PureWindowsPath(location)
     if not location or "\0" in location or not parts:
         raise _refused(tensor, "does not say in which file it is", where)
     if location.startswith("/") or windows.drive or windows.root:
-        raise _refused(tensor, f"is at the absolute path {location:.80}", where)
+        raise _refused(tensor, f"is at the absolute path {_shown(location)}", where)
     if ".." in parts or ".." in windows.parts:
-        raise _refused(tensor, f"is at {location:.80}, which leads out of the model's folder", where)
+        raise _refused(tensor, f"is at {_shown(location)}, which leads out of the model's folder", where)
     path = folder
     try:
         for part in parts:
             path = path / part
             state = path.lstat()
             if stat.S_ISLNK(state.st_mode):
-                raise _refused(tensor, f"is at {location:.80}, which is a link or behind one", where)
+                raise _refused(tensor, f"is at {_shown(location)}, which is a link or behind one", where)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise _refused(tensor, f"is in {location:.80}, which cannot be read ({why})", where) from error
+        raise _refused(tensor, f"is in {_shown(location)}, which cannot be read ({why})", where) from error
     if not stat.S_ISREG(state.st_mode):
-        raise _refused(tensor, f"is in {location:.80}, which is not an ordinary file", where)
+        raise _refused(tensor, f"is in {_shown(location)}, which is not an ordinary file", where)
     return state.st_size
 
 
@@ -137,7 +139,7 @@ def _number(tensor: onnx.TensorProto, entries: dict[str, str], key: str, where: 
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _LARGEST_NUMBER):
-        raise _refused(tensor, f"has the {key} {text!r:.40}", where)
+        raise _refused(tensor, f"has the {key} '{_shown(text)[:40]}'", where)
     return int(text)
 
 
@@ -162,7 +164,12 @@ def _bytes_of(tensor: onnx.TensorProto) -> int | None:
 
 def _refused(tensor: onnx.TensorProto, why: str, where: str) -> UsageError:
     return UsageError(
-        f"the tensor '{tensor.name:.80}' {why}",
+        f"the tensor '{_shown(tensor.name)}' {why}",
         where=where,
         hint="external data stand in the folder of the model or below it, whole, and are no links",
     )
+
+
+def _shown(text: str | bytes) -> str:
+    """Return the beginning of a name; protobuf gives bytes for what is no UTF-8."""
+    return (text if isinstance(text, str) else text.decode("utf-8", "backslashreplace"))[:80]

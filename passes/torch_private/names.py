@@ -130,6 +130,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch.utils._sympy.functions", "RoundToInt"),
     ("torch.utils._sympy.functions", "ToFloat"),
     ("torch.utils._sympy.functions", "TruncToInt"),
+    ("torch.utils._sympy.functions", "Where"),
     ("torch.utils._sympy.functions", "OpaqueUnaryFn_sqrt"),
     ("torch.utils._sympy.numbers", "int_oo"),
     ("torch.utils._sympy.value_ranges", "ValueRanges"),

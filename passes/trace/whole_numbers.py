@@ -9,12 +9,26 @@ which hands symbolic sizes on, and is like Python's for everything else.
 from __future__ import annotations
 
 import contextlib
+import dis
+import itertools
 from collections.abc import Iterable, Iterator
+from types import CodeType
 from typing import Any
 
 import torch
 
 _MISSING = object()
+
+
+def needs_the_class(code: CodeType) -> bool:
+    """Whether code asks if something is the class `int` itself (`type(x) is int`), which no likeness of it answers."""
+    following = [one for one in dis.get_instructions(code) if one.opname != "CACHE"]
+    if any(
+        load.opname in ("LOAD_GLOBAL", "LOAD_NAME") and load.argval == "int" and then.opname == "IS_OP"
+        for load, then in itertools.pairwise(following)
+    ):
+        return True
+    return any(needs_the_class(inner) for inner in code.co_consts if isinstance(inner, CodeType))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,9 @@ from support.pages import blocks_of
 from lading.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "walk.md"
-_MAY_DIFFER = re.compile(r"\d[\d,.]* (?:ms|s|KiB|MiB)\b|\d\.\de[+-]\d\d|\b[0-9a-f]{12}\b|\b\d+\.\d+\.\d+\b|bytes \d+")
+_MAY_DIFFER = re.compile(
+    r"\d[\d,.]* (?:ms|s|KiB|MiB)\b|\d\.\de[+-]\d\d|\b[0-9a-f]{12}\b|\b\d+\.\d+\.\d+(?:\+\w+)?\b|bytes \d+"
+)
 _WORST = re.compile(r"# # .+ # .+$")
 """Which check had the worst of errors that are all rounding."""
 _LEAVES = re.compile(r"  # leaves with (\d+)$")

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from lading.passes.trace.whole_numbers import needs_the_class
 from torch import nn
 
 AXES = {"x": {2: "height", 3: "width"}}
@@ -72,3 +73,10 @@ def test_a_model_that_needs_a_number_fixes_the_size(free):
     found = free(Checked().eval(), [picture(16, 12)], AXES, settings=["dynamic-axes.on_fixed_axis=warn"])
     assert {3: "width"} == found.exported.axes["x"]
     assert "" == found.differs(picture(16, 9))
+
+
+def test_a_module_that_asks_for_the_class_itself_keeps_it():
+    source = "def plain(x):\n    return type(x) is int\n\n\ndef rounded(x):\n    return int(x)\n"
+    module: dict = {}
+    exec(source, module)
+    assert [True, False] == [needs_the_class(module[name].__code__) for name in ("plain", "rounded")]

@@ -101,6 +101,19 @@ def test_a_key_that_is_there_twice_is_refused() -> None:
         in_folder(model.SerializeToString(), read_model)
 
 
+@pytest.mark.parametrize(("name", "expected"), [(b"/none", "absolute path"), (b"datum", "cannot be read")])
+def test_a_tensor_whose_name_is_no_text_is_refused(name: bytes, expected: str) -> None:
+    data = model_with(location=name.decode()).replace(b"w", b"\xff")
+    with pytest.raises(UsageError, match=f"the tensor .*{expected}"):
+        in_folder(data, read_model)
+
+
+def test_a_location_that_is_no_text_is_refused() -> None:
+    data = model_with(location="datum").replace(b"datum", b"dat\xff\xfe")
+    with pytest.raises(UsageError, match="is no name of a file"):
+        in_folder(data, read_model)
+
+
 @pytest.mark.parametrize("to", ["data", "/etc/hostname"])
 @pytest.mark.parametrize("way", ["link", "folder/data"])
 def test_links_are_refused(way: str, to: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 from lading.passes.trace.capture import Guard
-from lading.passes.trace.sides.witnesses import answer
+from lading.passes.trace.sides.answers import answer
 
 _ATTENTION = "scaled_dot_product_attention"
 _FAR = 64

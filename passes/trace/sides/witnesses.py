@@ -10,6 +10,7 @@ from typing import Any
 import sympy
 from lading.passes.signature.arguments import AxisRange
 from lading.passes.trace.capture import Guard, states_equality
+from lading.passes.trace.sides.answers import answer
 
 _SMALL = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)
 _FAR = 8
@@ -18,18 +19,6 @@ _TRIED = 4000
 """Combinations of sizes that a search looks at before it gives up."""
 
 Sizes = Mapping[str, int]
-
-
-def answer(expression: sympy.Basic, sizes: Sizes) -> bool | int | None:
-    """Return what an expression over axis names comes to at some sizes; None where it divides by zero, say."""
-    values = {symbol: sympy.Integer(sizes[symbol.name]) for symbol in expression.free_symbols}
-    try:
-        found = expression.xreplace(values)
-    except (ArithmeticError, ValueError, AssertionError):
-        return None
-    if found in (sympy.true, sympy.false):
-        return bool(found)
-    return int(found) if getattr(found, "is_Integer", False) else None
 
 
 def keeps(guard: Guard, sizes: Sizes) -> bool:

@@ -142,8 +142,8 @@ class HeldState:
         self._take(reach, 0)
 
     def _take(self, reach: Reach, depth: int) -> None:
-        for key, module in reach.rounding.items():
-            self._rounding[key] = None if self._rounding.get(key, module) is None else module
+        for place, module in reach.rounding.items():
+            self._rounding[place] = None if self._rounding.get(place, module) is None else module
         for namespace, key, path, where in reach.names:
             name = hash((id(namespace.holder), key))
             if name in self._seen:

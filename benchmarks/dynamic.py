@@ -362,24 +362,27 @@ def table(results: Sequence[Result]) -> str:
 
     exporters = [name for name in EXPORTERS if any(result.exporter == name for result in results)]
     by = {(result.exporter, result.model): result for result in results}
-    models = [name for name in MODELS if all((exporter, name) in by for exporter in exporters)]
+    models = [name for name in MODELS if any((exporter, name) in by for exporter in exporters)]
     lines = [setting(), "", "| exporter | " + " | ".join(OUTCOMES) + " | of |"]
     lines.append("| --- |" + " ---: |" * (len(OUTCOMES) + 1))
     for exporter in exporters:
-        counts = collections.Counter(by[exporter, name].outcome for name in models)
-        lines.append(f"| {exporter} | " + " | ".join(str(counts[o]) for o in OUTCOMES) + f" | {len(models)} |")
+        counts = collections.Counter(by[exporter, name].outcome for name in models if (exporter, name) in by)
+        lines.append(f"| {exporter} | " + " | ".join(str(counts[o]) for o in OUTCOMES) + f" | {counts.total()} |")
     lines += ["", "| kind | models | " + " | ".join(f"right with {name}" for name in exporters) + " |"]
     lines.append("| --- | ---: |" + " ---: |" * len(exporters))
     for kind in sorted({MODELS[name].kind for name in models}):
         members = [name for name in models if MODELS[name].kind == kind]
-        right = [sum(by[exporter, name].outcome == "right" for name in members) for exporter in exporters]
-        lines.append(f"| {kind} | {len(members)} | " + " | ".join(map(str, right)) + " |")
+        cells = []
+        for exporter in exporters:
+            found = [by[exporter, name].outcome == "right" for name in members if (exporter, name) in by]
+            cells.append(str(sum(found)) if len(found) == len(members) else f"{sum(found)} of {len(found)}")
+        lines.append(f"| {kind} | {len(members)} | " + " | ".join(cells) + " |")
     costs = {result.model: result for result in results if result.record_dynamic is not None}
     heads = [*exporters, *(["recording, fixed ms", "free ms", "ratio"] if costs else [])]
     lines += ["", f"| model | {' | '.join(heads)} |"]
     lines += ["| --- |" + " --- |" * len(exporters) + " ---: |" * (len(heads) - len(exporters))]
     for name in models:
-        cells = [by[exporter, name].outcome for exporter in exporters]
+        cells = [by[exporter, name].outcome if (exporter, name) in by else "not run" for exporter in exporters]
         lines.append(f"| {' | '.join([name, *cells, *(_cost(costs.get(name)) if costs else [])])} |")
     if costs:
         lines += ["", _costs([costs[name] for name in models if name in costs])]

@@ -66,12 +66,18 @@ class Explorer:
         self.notes: list[tuple[str, str, str]] = []
         self.remade: dict[str, Remade] = {}
         self._fixed: dict[str, int] = {}
+        self._is_cut_short = False
 
     def explore(self, model: ir.Model, capture: Capture) -> tuple[ir.Model, Capture]:
         """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
         allowed = self.budget
         self._fixed = _fixed(capture)
         way = self._settled(_Way(model, capture, dict(capture.axes)), frozenset())
+        if self._is_cut_short:
+            # What was joined leaves decisions open in some of its branches; one recording with all of its own is sure.
+            notes = (*capture.decisions, *dict.fromkeys(self.notes))
+            details = {**capture.details, "further_recordings": allowed - self.budget}
+            return model, attrs.evolve(capture, decisions=notes, details=details)
         details = {**way.capture.details, "further_recordings": allowed - self.budget}
         notes = tuple(dict.fromkeys((*way.capture.decisions, *self.notes)))
         remade = {**self.remade, **way.capture.remade}
@@ -123,6 +129,7 @@ class Explorer:
                 break
             if self.budget <= 0:
                 why = "no further recording is allowed"
+                self._is_cut_short = True
                 break
             other = self._recorded(sizes, asked)
             if isinstance(other, _Way):

@@ -73,7 +73,7 @@ class Explorer:
         allowed = self.budget
         self._fixed = _fixed(capture)
         way = self._settled(_Way(model, capture, dict(capture.axes)), frozenset())
-        if self._is_cut_short:
+        if self._is_cut_short and any(_is_of_a_branch(guard) for guard in way.capture.guards):
             # What was joined leaves decisions open in some of its branches; one recording with all of its own is sure.
             notes = (*capture.decisions, *dict.fromkeys(self.notes))
             details = {**capture.details, "further_recordings": allowed - self.budget}
@@ -273,3 +273,8 @@ def _joined_limits(holds: sympy.Basic, here: Sequence[Guard], there: Sequence[Gu
             either = sympy.Or(other, kept)
             limits.append(attrs.evolve(guard, condition=text_of(either), outcome=True, expression=either))
     return limits
+
+
+def _is_of_a_branch(guard: Guard) -> bool:
+    """Whether a limit holds on some sides of other decisions alone."""
+    return not guard.harmless and guard.expression is not None and guard.expression.has(sympy.Or, sympy.And)

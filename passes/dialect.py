@@ -78,6 +78,14 @@ class OperatorSchema:
     parameters: tuple[Parameter, ...]
     returns_tensors: bool
 
+    def split(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Return arguments by name, in the order of the schema, as those by position and those by keyword only."""
+        keywords = {parameter.name for parameter in self.parameters if parameter.keyword_only}
+        return (
+            [value for name, value in arguments.items() if name not in keywords],
+            {name: value for name, value in arguments.items() if name in keywords},
+        )
+
     @property
     def full_name(self) -> str:
         """``namespace::name.overload``, without the dot where the overload has no name."""

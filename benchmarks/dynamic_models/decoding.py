@@ -137,6 +137,21 @@ def _translating(batch: int, past: int, source: int) -> Call:
 TRANSLATING, *OTHERS_TRANSLATING = sizes(batch=(2, 1, 3, 2, 1, 4), past=(5, 1, 2, 9, 17, 3), source=(7, 4, 1, 12, 5, 6))
 
 
+TRANSLATOR = {
+    "vocab_size": VOCABULARY,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "max_position_embeddings": 64,
+    "init_std": 0.2,
+    "pad_token_id": 0,
+}
+
+
 @dynamic("decoding", _translating, TRANSLATING, *OTHERS_TRANSLATING)
 def t5_step() -> nn.Module:
     config = transformers.T5Config(
@@ -148,17 +163,7 @@ def t5_step() -> nn.Module:
 @dynamic("decoding", _translating, TRANSLATING, *OTHERS_TRANSLATING)
 def bart_step() -> nn.Module:
     config = transformers.BartConfig(
-        vocab_size=VOCABULARY,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        max_position_embeddings=64,
-        init_std=0.2,
-        pad_token_id=0,
+        **TRANSLATOR,
         bos_token_id=1,
         eos_token_id=2,
     )
@@ -227,17 +232,7 @@ def full_cache() -> nn.Module:
 @dynamic("decoding", _translating, TRANSLATING, *OTHERS_TRANSLATING)
 def marian_step() -> nn.Module:
     config = transformers.MarianConfig(
-        vocab_size=VOCABULARY,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        max_position_embeddings=64,
-        init_std=0.2,
-        pad_token_id=0,
+        **TRANSLATOR,
         eos_token_id=2,
         decoder_start_token_id=0,
     )

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import nn
 
-from dynamic_models.attention import EXAMPLE, OTHERS, vectors
+from dynamic_models.attention import EXAMPLE, OTHERS, TableKept, vectors
 from dynamic_models.audio import _FRONT, _LAYERS, sound
 from dynamic_models.audio import EXAMPLE as SAMPLES
 from dynamic_models.audio import OTHERS as MORE_SAMPLES
@@ -24,26 +24,9 @@ def called(model: nn.Module) -> nn.Module:
     return model
 
 
-class GrowingAngles(nn.Module):
-    """Rotary angles in a table that is made anew when a longer call comes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.longest = 0
-        self.table: torch.Tensor | None = None
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[1] > self.longest:
-            self.longest = x.shape[1]
-            self.table = torch.outer(torch.arange(self.longest).float(), 0.1 ** torch.linspace(0, 2, 8))
-        angles = self.table[: x.shape[1]]
-        left, right = x.chunk(2, -1)
-        return torch.cat([left * angles.cos() - right * angles.sin(), left * angles.sin() + right * angles.cos()], -1)
-
-
 @dynamic("kept", vectors, EXAMPLE, *OTHERS)
 def table_grown_before() -> nn.Module:
-    return called(GrowingAngles())
+    return called(TableKept())
 
 
 class MaskOfTheLastLength(nn.Module):

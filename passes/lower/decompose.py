@@ -91,10 +91,7 @@ def decomposed(node: ir.Node, session: Session) -> Parts:
             call[parameter.name] = next(tensors)
         elif parameter.name in keywords:
             call[parameter.name] = keywords[parameter.name]
-    kwarg_only = torch_private.keyword_only_names(overload)
-    args = [value for name, value in call.items() if name not in kwarg_only]
-    kwargs = {name: value for name, value in call.items() if name in kwarg_only}
-    return stand_ins.record(definition, args, kwargs)
+    return stand_ins.record(definition, *bound.schema.split(call))
 
 
 class _StandIns:

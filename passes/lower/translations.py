@@ -124,12 +124,7 @@ def _arguments(bound: Bound) -> tuple[list[Any], dict[str, Any]]:
         elif not parameter.ambient:
             found.append((parameter.name, bound.keywords[parameter.name], parameter.name in bound.given))
     last = max((index for index, (_, _, given) in enumerate(found) if given), default=-1)
-    keywords = {parameter.name for parameter in bound.schema.parameters if parameter.keyword_only}
-    stated = [(name, _number(value)) for name, value, _ in found[: last + 1]]
-    return (
-        [value for name, value in stated if name not in keywords],
-        {name: value for name, value in stated if name in keywords},
-    )
+    return bound.schema.split({name: _number(value) for name, value, _ in found[: last + 1]})
 
 
 def _number(value: Any) -> Any:

@@ -37,11 +37,6 @@ def decomposition_of(overload: Any) -> Callable[..., Any] | None:
     return definition
 
 
-def keyword_only_names(overload: Any) -> frozenset[str]:
-    """Return the names of an operator's keyword-only arguments."""
-    return frozenset(argument.name for argument in overload._schema.arguments if argument.kwarg_only)
-
-
 def is_operator(function: Any) -> bool:
     """Whether a function is an operator of `torch.ops`."""
     return isinstance(function, (torch._ops.OpOverload, torch._ops.OpOverloadPacket))

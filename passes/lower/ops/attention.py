@@ -177,9 +177,14 @@ def _suits_the_operator(
     alike = [(query, key, 0), (key, value, 0), (key, value, 1), *([] if grouped else [(query, key, 1)])]
     if any(not same_dim(a.shape[axis], b.shape[axis]) for a, b, axis in alike) or op.dim(key, -2) == 0:
         return False
-    if mask is None:
-        return True
-    # The kernels want the mask's last two axes whole, and only broadcast the others.
+    return mask is None or picks_keys(op, mask, query, key)
+
+
+def picks_keys(op: Emitter, mask: ir.Value, query: ir.Value, key: ir.Value) -> bool:
+    """Whether kernels of the operator Attention read a mask as PyTorch does.
+
+    It is of booleans, with its last two axes whole: kernels only broadcast the others.
+    """
     return (
         mask.dtype == ir.DataType.BOOL
         and 2 <= op.rank(mask) <= 4

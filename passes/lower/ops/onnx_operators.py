@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from ..emitter import Emitter
 from ..registry import lowers
-from ..shapes import same_dim
+from .attention import picks_keys
 
 
 @lowers("onnx::RotaryEmbedding", since=23)
@@ -66,7 +66,7 @@ def attention(
     the order of mask and soft cap changed too, and so did the numbers of the fourth output.
     """
     changed = (is_causal and past_key is not None) or softcap or op.result(3).used
-    plain = query.dtype != ir.DataType.DOUBLE and (attn_mask is None or _picks_keys(attn_mask, query, key))
+    plain = query.dtype != ir.DataType.DOUBLE and (attn_mask is None or picks_keys(op, attn_mask, query, key))
     if changed or not plain or not op.whole("Attention"):
         raise op.cannot("Attention is to be written by its parts")
     made = op.Attention(
@@ -84,12 +84,3 @@ def attention(
         outputs=3,
     )
     return [*made, None]
-
-
-def _picks_keys(mask: ir.Value, query: ir.Value, key: ir.Value) -> bool:
-    """Whether a mask is of booleans with its last two axes whole: others kernels do not read as PyTorch does."""
-    if mask.dtype != ir.DataType.BOOL or mask.shape is None or query.shape is None or key.shape is None:
-        return False
-    return (
-        len(mask.shape) >= 2 and same_dim(mask.shape[-2], query.shape[-2]) and same_dim(mask.shape[-1], key.shape[-2])
-    )

@@ -56,8 +56,9 @@ def _computed(expression: sympy.Basic, sizes: Mapping[str, int]) -> Number:
         else:
             rule = rules.get(part.func)
             given = [values[place] for place in places]
-            exact = rule is not None and not (isinstance(part, sympy.core.relational.Relational) and _floats(given))
-            values.append(rule(*given) if rule is not None and exact else _of_sympy(part.func, given))
+            if isinstance(part, sympy.core.relational.Relational) and _floats(given):
+                rule = None  # floats that are nearly equal sympy compares in its own way
+            values.append(_of_sympy(part.func, given) if rule is None else rule(*given))
     return values[-1]
 
 

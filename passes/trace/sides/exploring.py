@@ -75,9 +75,9 @@ class Explorer:
         way = self._settled(_Way(model, capture, dict(capture.axes)), frozenset())
         if self._is_cut_short and any(_is_of_a_branch(guard) for guard in way.capture.guards):
             # What was joined leaves decisions open in some of its branches; one recording with all of its own is sure.
-            notes = (*capture.decisions, *dict.fromkeys(self.notes))
-            details = {**capture.details, "further_recordings": allowed - self.budget}
-            return model, attrs.evolve(capture, decisions=notes, details=details)
+            why = "the further recordings ran out in the middle of several decisions"
+            self.notes = [("sizes decided for good", why, "")]
+            way = _Way(model, capture, dict(capture.axes))
         details = {**way.capture.details, "further_recordings": allowed - self.budget}
         notes = tuple(dict.fromkeys((*way.capture.decisions, *self.notes)))
         remade = {**self.remade, **way.capture.remade}

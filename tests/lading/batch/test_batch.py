@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import onnx
 import pytest
@@ -230,30 +231,32 @@ def test_other_weights_are_another_model(folder: Path) -> None:
 # ---- killed, and run again -------------------------------------------------------------------------------------------
 
 
-def test_a_killed_batch_goes_on_where_it_ended(folder: Path) -> None:
+def half_done(folder: Path) -> tuple[Path, subprocess.Popen[bytes], IO[bytes]]:
+    """Start a batch of two jobs; returns its file, its process and what that says, once the first job has ended."""
     file = exports(folder, "net", "waits", verify="false")
     command = f"from lading.cli import main; main(['batch', {str(file)!r}, '--workers', '1'])"
     running = subprocess.Popen([sys.executable, "-c", command], start_new_session=True, stderr=subprocess.PIPE)
     assert running.stderr is not None
     # Without a terminal there is a line for each job that has ended.
     assert b"net/inference" in running.stderr.readline()
+    return file, running, running.stderr
+
+
+def test_a_killed_batch_goes_on_where_it_ended(folder: Path) -> None:
+    file, running, told = half_done(folder)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    running.stderr.close()
+    told.close()
     assert not (folder / "exported" / "waits" / "inference.onnx").exists()
     (folder / "go").touch()
     assert {"net/inference": "unchanged", "waits/inference": "exported"} == statuses(run_batch(file, workers=1))
 
 
 def test_an_interrupted_batch_says_what_is_done_and_leaves_with_130(folder: Path) -> None:
-    file = exports(folder, "net", "waits", verify="false")
-    command = f"from lading.cli import main; main(['batch', {str(file)!r}, '--workers', '1'])"
-    running = subprocess.Popen([sys.executable, "-c", command], start_new_session=True, stderr=subprocess.PIPE)
-    assert running.stderr is not None
-    assert b"net/inference" in running.stderr.readline()
+    _, running, told = half_done(folder)
     # As a terminal does: the processes that do the work get it too, one of them in the middle of a job.
     os.killpg(running.pid, signal.SIGINT)
-    said = running.stderr.read().decode()
+    said = told.read().decode()
     assert (130, "interrupted: 1 exported, 1 not done; the same command goes on from there\n") == (running.wait(), said)
     assert "net/inference" in (folder / "exported" / "index.html").read_text()
 

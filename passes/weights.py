@@ -24,7 +24,7 @@ from .scratch import Scratch
 if TYPE_CHECKING:
     from lading.passes.checkpoints.checkpoint import StoredTensor
 
-_BLOCK = 512 << 10
+_BLOCK = 2 << 20
 """Bytes made at once when a weight is not contiguous: wide enough that a transposition reads whole cache lines."""
 
 _SCRATCH = Scratch(_BLOCK)

@@ -58,6 +58,15 @@ def test_a_transposed_weight_is_written_in_blocks(perm: tuple[int, ...], monkeyp
     assert max(len(block) for block in turned.blocks()) <= 64
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.bfloat16, torch.float32, torch.float64, torch.complex128], ids=str
+)
+def test_a_transposition_wider_than_what_is_turned_at_once_keeps_its_bytes(dtype: torch.dtype) -> None:
+    tensor = torch.arange(37 * 50).reshape(37, 50).to(dtype)
+    reference = tensor.t().contiguous().view(torch.uint8).numpy().tobytes()
+    assert reference == written(Weight(tensor, "w").transposed((1, 0)))
+
+
 def test_names_of_views_start_from_the_parameter() -> None:
     weight = Weight(torch.zeros(2, 3), "encoder.weight")
     weight.name = "renamed"

@@ -101,6 +101,8 @@ class Arguments:
         unrolled_axes: names of axes of which Python may read the size as a number without fixing it.
         keeps_rounded: whether sizes stay free that the model's Python hands to `int`.
         forgotten: paths of tensors from before the export that capture takes away from the model.
+        value_recordings: how many further recordings may show both sides of branches on values.
+        value_answers: what branches on values are answered with, in order, and no beyond; None for an error.
     """
 
     model: Any
@@ -127,6 +129,8 @@ class Arguments:
     unrolled_axes: frozenset[str] = frozenset()
     keeps_rounded: bool = False
     forgotten: frozenset[str] = frozenset()
+    value_recordings: int = 0
+    value_answers: tuple[bool, ...] | None = None
 
     def renamed(self, names: Sequence[str]) -> Arguments:
         """Return the same call with other names for its tensors, in order."""

@@ -28,8 +28,11 @@ class Trace:
     model and the state of torch are afterwards what they were.
 
     What capture decided is recorded: guards on sizes, requested axes that became constants, buffers that the model
-    writes. A branch on the values of a tensor cannot be captured and is an error that quotes the user's line. Example
-    outputs, where the caller gives them, must have the number, types and sizes of the outputs found.
+    writes. Example outputs, where the caller gives them, must have the number, types and sizes of the outputs found.
+
+    A branch of the model's Python on the values of a tensor is followed on both sides as well, one more recording for
+    each, and becomes an If. Where a side cannot be recorded, the two have no common graph, or Python wants a number, it
+    is an error that quotes the user's line.
 
     A decision that the model's Python takes on a free size (`if length > 512`) is followed on both sides: the model is
     recorded again at sizes that turn it. One program on both sides means that the decision has no effect; two become
@@ -78,7 +81,8 @@ class Trace:
 
     other_sides: int = option(
         16,
-        help="How many further recordings may show the other sides of decisions on free sizes; 0 keeps the example's.",
+        help="How many further recordings may show the other sides of decisions on free sizes, and as many those of "
+        "branches on values; 0 keeps the example's sizes, and makes an error of such a branch.",
         at_least=0,
     )
 
@@ -90,7 +94,12 @@ class Trace:
         from lading.passes.trace import strategies
         from lading.passes.trace.capture import Again
 
-        arguments = attrs.evolve(work.need(Fact.ARGUMENTS), answers=self.answers, bake_branches=self.bake_branches)
+        arguments = attrs.evolve(
+            work.need(Fact.ARGUMENTS),
+            answers=self.answers,
+            bake_branches=self.bake_branches,
+            value_recordings=0 if self.bake_branches else self.other_sides,
+        )
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
         # Names for weights are given below, to what the graph uses in the end.
         unnamed = attrs.evolve(arguments, parameter_names=())

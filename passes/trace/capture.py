@@ -80,6 +80,23 @@ class Guard:
         return (axis.name, int(size)) if axis.is_Symbol and size.is_Integer else None
 
 
+@attrs.frozen(eq=False)
+class Branch:
+    """A branch of the model's Python on a value that only the run knows, and the way that a recording took.
+
+    Attributes:
+        condition: what was asked, a bool without dimensions in the graph.
+        outcome: the answer that the recording gave.
+        source: "path.py:line" of the user's code.
+        text: that line itself.
+    """
+
+    condition: ir.Value
+    outcome: bool
+    source: str
+    text: str
+
+
 @attrs.frozen
 class Baked:
     """A value that the model's Python has read, and on which the graph relies.
@@ -151,6 +168,7 @@ class Capture:
         specialisations: requested axes that are constants in this graph.
         guards: decisions on symbolic sizes.
         baked: values of literals, weights and buffers that the model's Python has read.
+        branches: those on values whose other sides are not in the graph yet.
         buffer_writes: for each buffer or tensor attribute that the model writes, by name, the value written last.
         constants: initializers that are neither parameter nor buffer: path or made-up name, by initializer name.
         held: those of them that are tensors from before the export, by initializer name.
@@ -167,6 +185,7 @@ class Capture:
     specialisations: tuple[Specialisation, ...] = ()
     guards: tuple[Guard, ...] = ()
     baked: tuple[Baked, ...] = ()
+    branches: tuple[Branch, ...] = ()
     buffer_writes: dict[str, ir.Value] = attrs.field(factory=dict)
     constants: dict[str, str] = attrs.field(factory=dict)
     held: dict[str, Held] = attrs.field(factory=dict)

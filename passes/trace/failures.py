@@ -38,11 +38,7 @@ def explained(error: Exception, boundary: CodeType, named: Callable[[str], str] 
         return error
     where = user_place(error.__traceback__, boundary)
     if isinstance(error, _ASKING):
-        return CaptureError(
-            "the model's Python asks for the value of a tensor, which is not known before the exported model runs",
-            where=where,
-            hint=_CHOICES,
-        )
+        return asks_for_a_value(where)
     if isinstance(error, DynamicOutputShapeException):
         return CaptureError(
             f"{error.func} has a result whose shape depends on values, and PyTorch cannot tell its symbolic shape",
@@ -72,6 +68,15 @@ def is_failure_of_the_model(error: LadingError) -> bool:
     """Whether `explained` has made an error of what the model raised by itself, with tensors that it may have."""
     cause = error.__cause__
     return cause is not None and not isinstance(cause, (*_ASKING, DynamicOutputShapeException, LadingError))
+
+
+def asks_for_a_value(where: str | None, more: str = "") -> CaptureError:
+    """Return the error for Python that asks for a value which only the run knows; `more` says why that matters."""
+    return CaptureError(
+        "the model's Python asks for the value of a tensor, which is not known before the exported model runs" + more,
+        where=where,
+        hint=_CHOICES,
+    )
 
 
 def left_pytorch(where: str | None) -> CaptureError:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import attrs
 import onnx_ir as ir
 import sympy
 import torch
@@ -17,7 +18,7 @@ from lading.passes.signature.arguments import Arguments
 from lading.passes.signature.structure import unused_name
 from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.trace.assertions import asserted
-from lading.passes.trace.capture import Capture, Held, Remade
+from lading.passes.trace.capture import Branch, Capture, Held, Remade
 from lading.passes.trace.composites import Composites
 from lading.passes.trace.custom_operators import kept_functions
 from lading.passes.trace.earlier_state import reads
@@ -42,11 +43,24 @@ IR_VERSION = 10
 def record(arguments: Arguments) -> tuple[ir.Model, Capture]:
     """Capture a model by running it once on fake tensors.
 
-    The model, its buffers and the state of torch are afterwards what they were, also when the run fails.
+    The model, its buffers and the state of torch are afterwards what they were, also when the run fails. Where the
+    model branches on values and further recordings are allowed, it runs once more for each other side.
 
     Raises:
         CaptureError: the run needs values that are not known at capture.
     """
+    if not arguments.value_recordings:
+        return recorded_once(arguments)
+    model, capture = recorded_once(attrs.evolve(arguments, value_answers=()))
+    if not capture.branches:
+        return model, capture
+    from lading.passes.trace.sides.values import both_ways
+
+    return both_ways(arguments, recorded_once, model, capture)
+
+
+def recorded_once(arguments: Arguments) -> tuple[ir.Model, Capture]:
+    """Capture a model by one run, in which branches on values get the answers that the arguments have for them."""
     start = time.perf_counter()
     run = in_general(lambda axes: _ran(arguments, axes), Axes(unrolled=arguments.unrolled_axes))
     capture = run.capture(time.perf_counter() - start)
@@ -103,6 +117,7 @@ class Run:
             self.recorder.shadow = Shadow(self.axes, self.places)
         self.axes.presume = self._presumed
         self.decisions: list[tuple[str, str, str]] = []
+        self.branches: list[Branch] = []
         self.constants: dict[str, str] = {}
         self.held: dict[str, Held] = {}
         self.remade: dict[str, Remade] = {}
@@ -120,8 +135,18 @@ class Run:
                 why = f"the file takes it to hold: {self.places.text()}"
                 self.decisions.append(("assertion left out", why, self.places.line()))
                 return sympy.sympify(holds)
+            if self.arguments.value_answers is not None and not self.recorder.is_in_body:
+                return sympy.sympify(self._taken(question, self.arguments.value_answers))
         shadow = self.recorder.shadow
         return None if shadow is None else shadow.answer(self.recorder, question)
+
+    def _taken(self, question: sympy.Basic, answers: Sequence[bool]) -> bool:
+        """Return which way to go at a branch on values, and keep the branch."""
+        place = len(self.branches)
+        outcome = answers[place] if place < len(answers) else False
+        condition = self.recorder.symbolic_scalar(self.axes.create_symboolnode(question))
+        self.branches.append(Branch(condition, outcome, self.places.line(), self.places.text()))
+        return outcome
 
     # ---- stand-ins ---------------------------------------------------------------------------------------------------
 
@@ -308,6 +333,7 @@ class Run:
             specialisations=self.axes.specialisations(),
             guards=self.axes.decisions(),
             baked=tuple(self.recorder.baked),
+            branches=tuple(self.branches),
             buffer_writes=self.buffer_writes,
             constants={name: path for name, path in self.constants.items() if name in used},
             held={name: held for name, held in self.held.items() if name in used},

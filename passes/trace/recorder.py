@@ -157,6 +157,7 @@ class Recorder(UntracedMode):
         self.results = FakeResults(fake, axes)
         self.places = places
         self.nodes: list[ir.Node] = []
+        self._outermost = self.nodes
         self.baked: list[Baked] = []
         self.quantization = Quantization(self)
         self.shadow: Shadow | None = None
@@ -445,6 +446,11 @@ class Recorder(UntracedMode):
     def open_body(self) -> Body:
         """Return an empty body, which sees what the graph around it has made so far."""
         return Body([], self.arithmetic.tables())
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether what is written now goes into the body of a control-flow operator."""
+        return self.nodes is not self._outermost
 
     @contextlib.contextmanager
     def inside(self, body: Body) -> Iterator[None]:

@@ -20,7 +20,8 @@ from lading.passes.control_flow import BodyNames
 from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Capture, Guard, Remade, Specialisation
-from lading.passes.trace.sides.merging import Recording, Unmergeable, merged, same_program
+from lading.passes.trace.sides.joining import Way, joined
+from lading.passes.trace.sides.merging import Unmergeable, same_program
 from lading.passes.trace.sides.single import agree_on_causality, axis_of_size_one
 from lading.passes.trace.sides.witnesses import has_two_sides, witnesses
 from lading.passes.trace.symbols import axis_symbol, text_of
@@ -34,19 +35,6 @@ Decision = tuple[Any, str, Any]
 """What was asked and what was answered."""
 
 Record = Callable[[Arguments], tuple[ir.Model, Capture]]
-
-
-@attrs.frozen(eq=False)
-class _Way:
-    """One way through the model: the graph, the decisions on it, and the sizes that lead there."""
-
-    model: ir.Model
-    capture: Capture
-    sizes: dict[str, int]
-
-    @property
-    def recording(self) -> Recording:
-        return Recording(self.model, (*self.model.graph.outputs, *self.capture.buffer_writes.values()))
 
 
 class Explorer:
@@ -72,18 +60,18 @@ class Explorer:
         """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
         allowed = self.budget
         self._fixed = _fixed(capture)
-        way = self._settled(_Way(model, capture, dict(capture.axes)), frozenset())
+        way = self._settled(Way(model, capture, dict(capture.axes)), frozenset())
         if self._is_cut_short and any(_is_of_a_branch(guard) for guard in way.capture.guards):
             # What was joined leaves decisions open in some of its branches; one recording with all of its own is sure.
             why = "the further recordings ran out in the middle of several decisions"
             self.notes = [("sizes decided for good", why, "")]
-            way = _Way(model, capture, dict(capture.axes))
+            way = Way(model, capture, dict(capture.axes))
         details = {**way.capture.details, "further_recordings": allowed - self.budget}
         notes = tuple(dict.fromkeys((*way.capture.decisions, *self.notes)))
         remade = {**self.remade, **way.capture.remade}
         return way.model, attrs.evolve(way.capture, decisions=notes, details=details, remade=remade)
 
-    def _settled(self, way: _Way, taken: frozenset[Decision]) -> _Way:
+    def _settled(self, way: Way, taken: frozenset[Decision]) -> Way:
         """Take both sides of the decisions of a way but for those taken before; its guards are what is left of them."""
         guards = way.capture.guards
         limits: list[Guard] = []
@@ -111,8 +99,8 @@ class Explorer:
         return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
 
     def _other_side(
-        self, asked: Guard, path: Sequence[Guard], way: _Way, limits: list[Guard]
-    ) -> tuple[_Way, Guard] | None:
+        self, asked: Guard, path: Sequence[Guard], way: Way, limits: list[Guard]
+    ) -> tuple[Way, Guard] | None:
         """Return a recording of the other side of a decision, and the decision there.
 
         Where there is none, say what becomes of the decision.
@@ -122,7 +110,7 @@ class Explorer:
             return None
         # Decisions without another side were taken before, or are ruled out by the ranges of the axes: no limit.
         why = ""
-        special: list[tuple[int, _Way, Guard]] = []
+        special: list[tuple[int, Way, Guard]] = []
         for sizes in itertools.islice(witnesses(asked, path, way.sizes, self.arguments.ranges), _TRIES):
             if asked.required:
                 why = "an operator of the model fails otherwise"
@@ -132,7 +120,7 @@ class Explorer:
                 self._is_cut_short = True
                 break
             other = self._recorded(sizes, asked)
-            if isinstance(other, _Way):
+            if isinstance(other, Way):
                 turned = next((one for one in other.capture.guards if one.expression == asked.expression), None)
                 if turned is None and any(_is_all(asked, special) for special in other.capture.specialisations):
                     # Python has read the only size on that side as a number before it came to the question.
@@ -152,7 +140,7 @@ class Explorer:
             limits.append(asked)
         return None
 
-    def _recorded(self, sizes: dict[str, int], asked: Guard) -> _Way | str:
+    def _recorded(self, sizes: dict[str, int], asked: Guard) -> Way | str:
         """Record the model at other sizes, which turn a decision, or say why that cannot be."""
         self.budget -= 1
         at = ", ".join(f"{name} = {size}" for name, size in sizes.items())
@@ -164,32 +152,18 @@ class Explorer:
         fixed = [special for special in capture.specialisations if self._fixed.get(special.axis) != special.size]
         if any(not _is_all(asked, special) for special in fixed):
             return f"the model fixes an axis at {at}"
-        return _Way(model, capture, sizes)
+        return Way(model, capture, sizes)
 
-    def _joined(self, asked: Guard, here: _Way, there: _Way) -> _Way | None:
-        here, there = _writing_alike(here, there)
-        names = list(here.capture.buffer_writes)
-        if names != list(there.capture.buffer_writes):
-            self._note(asked, "the two sides write to different buffers")
-            return None
+    def _joined(self, asked: Guard, here: Way, there: Way) -> Way | None:
         holds = asked.expression if asked.outcome else sympy.Not(asked.expression)
+        limits = _joined_limits(holds, here.capture.guards, there.capture.guards)
         try:
-            model, results = merged(here.recording, there.recording, self.names, self._condition(holds))
+            way = joined(here, there, self._condition(holds), limits, self.names)
         except (Unmergeable, CaptureError) as why:
             self._note(asked, f"the two sides have no common graph: {why}")
             return None
         self.notes.append(("both sides kept", f"{asked.condition}: the file chooses at run time", asked.source))
-        outputs = len(model.graph.outputs)
-        capture = attrs.evolve(
-            here.capture,
-            guards=tuple(_joined_limits(holds, here.capture.guards, there.capture.guards)),
-            buffer_writes=dict(zip(names, results[outputs:], strict=True)),
-            baked=tuple(dict.fromkeys((*here.capture.baked, *there.capture.baked))),
-            constants={**there.capture.constants, **here.capture.constants},
-            tied={**there.capture.tied, **here.capture.tied},
-            held={**there.capture.held, **here.capture.held},
-        )
-        return _Way(model, capture, here.sizes)
+        return way
 
     def _condition(self, holds: sympy.Basic) -> Callable[[Sequence[ir.Value]], tuple[list[ir.Node], ir.Value]]:
         def write(inputs: Sequence[ir.Value]) -> tuple[list[ir.Node], ir.Value]:
@@ -220,7 +194,7 @@ def _decision(guard: Guard) -> Decision:
     return guard.expression, guard.condition, guard.outcome
 
 
-def _agreements(way: _Way) -> set[Decision]:
+def _agreements(way: Way) -> set[Decision]:
     """Return what a recording relies on beyond the model's own questions: sizes that have to agree."""
     return {_decision(guard) for guard in way.capture.guards if not guard.by_user and not guard.harmless}
 
@@ -231,7 +205,7 @@ def _is_all(asked: Guard, special: Specialisation) -> bool:
     return turned.only_size == (special.axis, special.size)
 
 
-def _agree(asked: Guard, way: _Way, other: _Way) -> None:
+def _agree(asked: Guard, way: Way, other: Way) -> None:
     """Take differences out of the side on which an axis has size one that make none there."""
     outcome = bool(asked.outcome)
     for side, general, value in ((other, way, not outcome), (way, other, outcome)):
@@ -240,21 +214,7 @@ def _agree(asked: Guard, way: _Way, other: _Way) -> None:
             agree_on_causality(general.model, side.model, axis)
 
 
-def _writing_alike(here: _Way, there: _Way) -> tuple[_Way, _Way]:
-    """Let a side that leaves a buffer as it is write that value, where only the other one writes to it."""
-    names = dict.fromkeys((*here.capture.buffer_writes, *there.capture.buffer_writes))
-    found = []
-    for side in (here, there):
-        kept = side.model.graph.initializers
-        known = {**kept, **side.capture.buffer_writes}
-        writes = {name: known[name] for name in names if name in known}
-        if len(writes) < len(names):
-            return here, there
-        found.append(attrs.evolve(side, capture=attrs.evolve(side.capture, buffer_writes=writes)))
-    return found[0], found[1]
-
-
-def _limited(way: _Way, *limits: Guard) -> _Way:
+def _limited(way: Way, *limits: Guard) -> Way:
     return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=(*limits, *way.capture.guards)))
 
 

@@ -21,7 +21,8 @@ from lading.pipeline.origin import META_KEY, NOWHERE, origin_of
 
 LEFT, RIGHT = 0, 1
 
-Condition = Callable[[Sequence[ir.Value]], tuple[list[ir.Node], ir.Value]]
+Condition = Callable[[Sequence[ir.Value]], tuple[list[ir.Node], ir.Value]] | tuple[ir.Value, ir.Value]
+"""Writes a condition, given the inputs of the graph, as its nodes and the bool; or the value of both recordings."""
 
 
 class Unmergeable(Exception):
@@ -102,7 +103,7 @@ def merged(
         left: the one recording.
         right: the other one, with the same inputs.
         names: gives names to the branches.
-        condition: writes the condition, given the inputs of the graph; returns its nodes and the bool.
+        condition: one on sizes is written; one on values is there in both recordings, before they part.
 
     Returns:
         The graph, and its values for the results of `left`.
@@ -114,14 +115,15 @@ def merged(
 
 
 class _Merge:
-    def __init__(self, left: Recording, right: Recording, names: BodyNames, condition: Any) -> None:
+    def __init__(self, left: Recording, right: Recording, names: BodyNames, condition: Condition) -> None:
         if len(left.results) != len(right.results):
             counts = len(left.results), len(right.results)
             raise Unmergeable(f"there are {counts[LEFT]} results on the one side and {counts[RIGHT]} on the other")
         self.sides = (left, right)
         self.results = tuple([source(value) for value in side.results] for side in self.sides)
         self.names = names
-        self.write_condition = condition
+        self.condition_of = condition
+        self.asked = condition if isinstance(condition, tuple) else None
         share_calls(left.model, right.model)
         self.numbering = Numbering()
         for side in self.sides:
@@ -144,7 +146,8 @@ class _Merge:
 
     def _aligned(self) -> list[_Step]:
         nodes = tuple(
-            [node for node in live_nodes(side.model, side.results) if not is_arithmetic(node)] for side in self.sides
+            [node for node in live_nodes(side.model, self._needed(index)) if not is_arithmetic(node)]
+            for index, side in enumerate(self.sides)
         )
         words = tuple([self._word(node) for node in side] for side in nodes)
         steps: list[_Step] = []
@@ -156,6 +159,10 @@ class _Merge:
             for one, other in zip(nodes[LEFT][i:i_end], nodes[RIGHT][j:j_end], strict=True):
                 steps.append(_Step(([one], [other]), _alike(one, other)))
         return steps
+
+    def _needed(self, side: int) -> tuple[ir.Value, ...]:
+        asked = () if self.asked is None else (self.asked[side],)
+        return (*self.sides[side].results, *asked)
 
     def _word(self, node: ir.Node) -> Any:
         origin = origin_of(node) or NOWHERE
@@ -192,9 +199,21 @@ class _Merge:
                 for node in step.nodes[side]:
                     for value in reads(node):
                         self._check_seen(side, value, index)
+        self._check_asked()
         end = len(self.steps)
         for left, right in zip(*self.results, strict=True):
             self._request(left, right, end)
+
+    def _check_asked(self) -> None:
+        """Check that a condition on values is the same on both sides, and there before the first hunk."""
+        if self.asked is None:
+            return
+        left, right = map(source, self.asked)
+        assert left is not None
+        assert right is not None
+        hunks = [index for index, step in enumerate(self.steps) if not step.paired]
+        if not self._is_one(left, right) or self.place[LEFT].get(left, -1) > min(hunks, default=len(self.steps)):
+            raise Unmergeable("what the branch asks for is not the same on both sides")
 
     def _roots(self, side: int, value: ir.Value) -> Iterator[ir.Value]:
         """Yield the values that are no arithmetic and that a value is computed from; itself if it is none."""
@@ -279,8 +298,10 @@ class _Merge:
             fresh = ir.Value(name=one.name, type=one.type, shape=one.shape)
             self.outer[LEFT][one] = self.outer[RIGHT][other] = fresh
             inputs.append(fresh)
-        written, self.condition = self.write_condition(inputs)
-        self.nodes.extend(written)
+        self.condition: ir.Value | None = None
+        if callable(self.condition_of):
+            written, self.condition = self.condition_of(inputs)
+            self.nodes.extend(written)
         for step in self.steps:
             if step.paired:
                 self._pair(step.nodes[LEFT][0], step.nodes[RIGHT][0])
@@ -367,6 +388,9 @@ class _Merge:
         outputs = []
         for left, right in step.choices:
             outputs.append(ir.Value(type=left.type, shape=self._shape(left, right)))
+        if self.condition is None:
+            assert self.asked is not None
+            self.condition = self._value(*map(source, self.asked))
         node = if_node(self.condition, branches[0], branches[1], outputs)
         node.meta[META_KEY] = common_origin(node for side in step.nodes for node in side)
         self.nodes.append(node)

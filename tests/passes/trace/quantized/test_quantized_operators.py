@@ -62,6 +62,12 @@ ROWS, IMAGE, LINE, SPACE = tensor(3, 8), tensor(2, 4, 6, 7), tensor(2, 4, 9), te
 OUT = (0.0391, 90)
 BIAS = tensor(6, seed=5)
 
+# oneDNN keeps the kernel of the first call of a packed weight, with or without ReLU, and its transposed convolution in
+# three dimensions differs from its own definition where the processor has VNNI.
+_ENGINE = torch.backends.quantized.engine
+if "fbgemm" in torch.backends.quantized.supported_engines:
+    torch.backends.quantized.engine = "fbgemm"
+
 CONV1 = Q.conv1d_prepack(_weight(6, 4, 3), BIAS, [2], [1], [1], 1)
 CONV2 = Q.conv2d_prepack(_weight(6, 2, 3, 2), BIAS, [2, 1], [1, 0], [1, 2], 2)
 CONV2_SAME = Q.conv2d_prepack(_weight(4, 4, 3, 3), None, [1, 1], [1, 1], [1, 1], 1)
@@ -75,6 +81,7 @@ WEIGHT = _weight(6, 8)
 LINEAR = Q.linear_prepack(WEIGHT, BIAS)
 LINEAR_BY_TENSOR = Q.linear_prepack(_weight(6, 8, by_channel=False), None)
 HALVES = Q.linear_prepack_fp16(tensor(6, 8), BIAS)
+torch.backends.quantized.engine = _ENGINE
 SLOPE = torch.quantize_per_tensor(torch.tensor([0.25]), 0.01, 0, torch.quint8)
 GAIN, SHIFT, MEAN, SPREAD = (
     tensor(4).abs() + 0.5,

@@ -23,7 +23,9 @@ class RollLoops:
 
     The model is recorded at two other lengths. Aligned, the two recordings show what is repeated, what an iteration
     reads of the one before it, and how numbers grow; the repeated part becomes one Loop. Two longer recordings have to
-    follow the same rules. Several loops over the axis, one after the other, forwards and backwards, are rolled each.
+    follow the same rules. A short one that does not is another side of the graph, and where one of many iterations does
+    not, the longest that does is a limit. Several loops over the axis, one after the other, forwards and backwards, are
+    rolled each.
 
     Declines when: iterations differ; the number of iterations is not that of the axis (up to a constant); more than
     one axis drives loops; the model has data-dependent control flow beside the loop; it cannot be recorded at other
@@ -52,6 +54,10 @@ class RollLoops:
         before = len(work.need_model().graph)
         capture.again.finish(found.model, attrs.evolve(found.capture, again=capture.again), work, note)
         note.count("loops", found.loops)
+        for decision in found.capture.decisions:
+            if decision not in capture.decisions:
+                what, reason, source = decision
+                note.decided(what, reason, source=source)
         note.decided(
             "loop rolled up",
             f"Python runs over '{special.axis}'; recorded at {', '.join(map(str, found.lengths))}",

@@ -317,8 +317,19 @@ class _Rules:
                 turns = range(count - 1, -1, -1) if backwards else range(count)
                 wanted = [(at.block, turn, *part) for turn in turns for part in parts]
                 if wanted == [self._made_by(one, side) for one in members[start : start + len(wanted)]]:
+                    if not all(self._is_even(at.block, *part) for part in parts):
+                        raise CannotRoll("the iterations make tensors of different sizes")
                     return All(at.block, parts, backwards)
         return None
+
+    def _is_even(self, block: int, place: int, output: int) -> bool:
+        """Whether what a call makes has the same sizes in all iterations of a recording."""
+        found = self.blocks[block]
+        for side, start, count in zip(self.sides, found.starts, found.counts, strict=True):
+            calls = [side.calls[start + turn * found.size + place] for turn in range(count)]
+            if any(call.dims[output] != calls[0].dims[output] for call in calls):
+                return False
+        return True
 
     def _made_by(self, one: Read, side: int) -> tuple[int, int, int, int] | None:
         """Return block, iteration, place and output of what is read, None if no call has made it."""
@@ -373,18 +384,19 @@ class _Rules:
         if any((one.block, one.place) != (at.block, at.place) for side in places for one in side):
             raise self._uneven(current, "iterations read what is not alike")
         outputs = [[sympy.Integer(one.output) for one in side] for side in given]
-        if not self.blocks[at.block].repeats:
-            calls = [
-                side.calls[start + at.place]
-                for side, start in zip(self.sides, self.blocks[at.block].starts, strict=True)
-            ]
+        found = self.blocks[at.block]
+        if not found.repeats:
+            calls = [side.calls[start + at.place] for side, start in zip(self.sides, found.starts, strict=True)]
             if _gives_rows(*calls):
                 return Row(at.block, at.place, self._index(outputs, current))
         if any(one != output for side in outputs for one in side):
             raise self._uneven(current, "iterations read what is not alike")
-        if not self.blocks[at.block].repeats:
+        if not found.repeats:
             return Made(at.block, at.place, output)
         iterations = [[sympy.Integer(one.iteration) for one in side] for side in places]
+        last = [[sympy.Integer(count - 1)] * len(side) for count, side in zip(found.counts, places, strict=True)]
+        if iterations != last and not self._is_even(at.block, at.place, output):
+            raise self._uneven(current, "the iterations make tensors of different sizes")
         return Element(at.block, at.place, output, self._index(iterations, current))
 
     def _index(self, numbers: Sequence[Sequence[Any]], current: int | None) -> Line:

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 import onnx_ir as ir
+import sympy
 from lading.passes.control_flow import BodyNames
 from lading.passes.rolling.description import Description, described
 from lading.passes.rolling.programs import CannotRoll, Program, program
+from lading.passes.rolling.proof import follows
 from lading.passes.rolling.writing import Writer
 from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.capture import Capture, Guard, Specialisation
 from lading.passes.trace.record import record
 from lading.passes.trace.sides.exploring import Explorer
+from lading.passes.trace.symbols import axis_symbol, text_of
 from lading.pipeline.errors import LadingError
 
 _LENGTHS = (6, 7, 9, 10)
@@ -22,6 +25,10 @@ _LENGTHS = (6, 7, 9, 10)
 _SIDES = 4
 """How many further recordings may show the other sides of decisions."""
 _OTHER_LENGTHS = (11, 13, 17, 19)
+_LONG = 260
+"""At which it is recorded once more: Python may do something else from a certain iteration on (`if step < 100`)."""
+_CALLS = 1500
+"""Calls that may be in that recording; where the iterations are long, it has fewer of them."""
 
 
 @attrs.frozen(eq=False)
@@ -71,19 +78,25 @@ def _rolled(arguments: Arguments, special: Specialisation, lengths: Sequence[int
     if not rules.loops:
         raise CannotRoll("nothing in the model is repeated as often as the axis is long")
     _prove(rules, programs[2:])
+    longest = _longest(arguments, axis, rules, programs)
     model, results = Writer(rules, programs[0], found, axis, BodyNames()).model()
     captures = [capture for _, capture in recordings]
-    captures += _short(arguments, axis, programs)
+    short = {length: _holds(arguments, axis, length, rules) for length in range(1, lengths[0])}
+    # What long loops ask, short ones need not.
+    captures += [one for one in short.values() if one is not None][:1]
+    limits = [_is_unlike(axis, length) for length, one in short.items() if one is None]
     first = captures[0]
     outputs = len(model.graph.outputs)
     capture = attrs.evolve(
         first,
-        guards=tuple(_common_guards(captures)),
+        guards=(*_common_guards(captures), *limits),
         buffer_writes=dict(zip(first.buffer_writes, results[outputs:], strict=True)),
         axes={**first.axes, axis: special.size},
     )
     # What one iteration alone decides otherwise is the other side of a choice, like any other.
     model, capture = Explorer(arguments, record, _SIDES).explore(model, capture)
+    if longest is not None:
+        capture = attrs.evolve(capture, guards=(*capture.guards, _at_most(axis, longest, special.source)))
     return Rolled(model, capture, rules.loops, tuple(lengths))
 
 
@@ -112,18 +125,43 @@ def _prove(rules: Description, further: Sequence[Program]) -> None:
         raise CannotRoll(f"what holds for short loops does not hold at the lengths {lengths}")
 
 
-def _short(arguments: Arguments, axis: str, programs: Sequence[Program]) -> Iterator[Capture]:
-    """Yield what is decided at the smallest length that follows the rules: what long loops ask, short ones need not."""
+def _longest(arguments: Arguments, axis: str, rules: Description, programs: Sequence[Program]) -> int | None:
+    """Return up to which length rules hold, None where a recording of many iterations follows them too.
+
+    Python may do something else from a certain iteration on (`if step < 100`), or have a table for so many of them.
+    """
     shorter, longer = programs[:2]
     growth = (len(longer.calls) - len(shorter.calls)) // (longer.length - shorter.length)
-    for length in (1, 2):
-        try:
-            found, capture = _recorded(arguments, axis, length)
-        except CannotRoll:
-            continue
-        if len(found.calls) == len(shorter.calls) - growth * (shorter.length - length):
-            yield capture
-            return
+    holds = programs[-1].length
+    ends = min(_LONG, max(2 * holds, _CALLS // max(growth, 1)))
+    if _holds(arguments, axis, ends, rules) is not None:
+        return None
+    while ends - holds > 1:
+        middle = (holds + ends) // 2
+        if _holds(arguments, axis, middle, rules) is None:
+            ends = middle
+        else:
+            holds = middle
+    return holds
+
+
+def _holds(arguments: Arguments, axis: str, length: int, rules: Description) -> Capture | None:
+    """Return what is decided at a length at which the model follows rules, None where it does something else."""
+    try:
+        found, capture = _recorded(arguments, axis, length)
+    except CannotRoll:
+        return None
+    return capture if follows(rules, found) else None
+
+
+def _is_unlike(axis: str, length: int) -> Guard:
+    asked = sympy.Eq(axis_symbol(axis), length)
+    return Guard(text_of(asked), False, "", by_user=True, expression=asked)
+
+
+def _at_most(axis: str, length: int, source: str) -> Guard:
+    asked = axis_symbol(axis) <= length
+    return Guard(text_of(asked), True, source, by_user=True, expression=asked)
 
 
 def _common_guards(captures: Sequence[Capture]) -> Iterator[Guard]:

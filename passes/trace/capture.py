@@ -73,11 +73,17 @@ class Guard:
     def only_size(self) -> tuple[str, int] | None:
         """The axis for which this decision leaves one size, and that size; None where it leaves more."""
         question: Any = self.expression
-        if question is None or self.harmless or self.declared or not states_equality(question, self.outcome):
+        if question is None or self.harmless or self.declared or not question.is_Relational:
             return None
         sides = (question.lhs, question.rhs)
         axis, size = sides if sides[0].is_Symbol else sides[::-1]
-        return (axis.name, int(size)) if axis.is_Symbol and size.is_Integer else None
+        if not axis.is_Symbol or not size.is_Integer:
+            return None
+        if states_equality(question, self.outcome):
+            return axis.name, int(size)
+        # Sizes begin at 1, so that one below 2 is that.
+        holds = [bool(question.subs(axis, number)) == self.outcome for number in (1, 2, 3)]
+        return (axis.name, 1) if holds == [True, False, False] else None
 
 
 @attrs.frozen(eq=False)

@@ -29,6 +29,7 @@ from lading.passes.trace.regions import Regions
 from lading.passes.trace.row_loops import RowLoops
 from lading.passes.trace.script.children import interpreted
 from lading.passes.trace.shadow import Shadow
+from lading.passes.trace.sides.counts import by_values
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.trace.weight_names import in_order
@@ -331,7 +332,7 @@ class Run:
         return Capture(
             strategy="record",
             specialisations=self.axes.specialisations(),
-            guards=self.axes.decisions(),
+            guards=tuple(by_values(self.axes.decisions())),
             baked=tuple(self.recorder.baked),
             branches=tuple(self.branches),
             buffer_writes=self.buffer_writes,

@@ -381,6 +381,8 @@ class Axes(AskedShapeEnv):
     def _is_harmless(self, question: sympy.Basic, answer: Any, by_user: bool) -> bool:
         if by_user or self.operator in _ASKS_FOR_RESULTS:
             return False
+        if not _is_question(question) and not self.replace(question).is_number:
+            return False  # the graph has so many of something, for instance pieces, and no axis is fixed by that
         # Sizes that have to agree for the model to run at all are worth stating.
         return not states_equality(question, answer)
 

@@ -251,3 +251,70 @@ def test_a_way_for_one_row_alone_is_in_the_file_beside_the_loop(asks_first):
     exported = lading.export(model, torch.randn(2, 5, 4), dynamic_axes=AXES, settings=RECORDED)
     assert () == tuple(exported.limits)
     assert [] == [one for sizes in SIZES for one in differs(exported, model, *sizes)]
+
+
+class OtherwiseLater(nn.Module):
+    """Takes another step from the twentieth row on."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = nn.Linear(4, 4)
+
+    def forward(self, x):
+        state, states = x[:, 0], []
+        for t in range(x.shape[1]):
+            state = torch.tanh(x[:, t] + (self.step(state) if t < 20 else state))
+            states.append(state)
+        return torch.stack(states, 1)
+
+
+class OtherwiseWhenLong(nn.Module):
+    """Doubles what more than thirty rows give."""
+
+    def forward(self, x):
+        rows = [row.softmax(-1) for row in x.unbind(1)]
+        whole = torch.stack(rows, 1)
+        return whole * 2 if len(rows) > 30 else whole
+
+
+@pytest.mark.parametrize(("model", "longest"), [(OtherwiseLater, 20), (OtherwiseWhenLong, 30)])
+def test_what_iterations_do_from_a_certain_one_on_is_a_limit(model, longest):
+    network = model()
+    exported = export(network)
+    assert [f"length at most {longest}"] == [limit.words for limit in exported.limits]
+    assert [] == [found for sizes in [(2, 1), (1, longest)] for found in differs(exported, network, *sizes)]
+
+
+class LastTwice(nn.Module):
+    """Doubles the last row where there are others before it."""
+
+    def forward(self, x):
+        *others, last = x.unbind(1)
+        return sum(row.tanh() for row in others) + last * 2 if others else last
+
+
+class Windows(nn.Module):
+    """Means over the last three rows, fewer at the beginning."""
+
+    def forward(self, x):
+        return torch.stack([x[:, max(0, t - 2) : t + 1].mean(1) for t in range(x.shape[1])], 1)
+
+
+@pytest.mark.parametrize("model", [LastTwice, Windows])
+def test_what_short_loops_do_otherwise_is_in_the_file_beside_the_loop(model):
+    network = model()
+    exported = export(network)
+    assert () == tuple(exported.limits)
+    assert [] == [found for length in (1, 2, 3, 4, 5, 6, 33) for found in differs(exported, network, 2, length)]
+
+
+class Differences(nn.Module):
+    """Each row with all rows behind it: iterations make fewer rows each time."""
+
+    def forward(self, x):
+        return torch.cat([x[:, t : t + 1] - x[:, t + 1 :] for t in range(x.shape[1] - 1)], 1)
+
+
+def test_iterations_that_make_tensors_of_different_sizes_are_not_rolled_up():
+    with pytest.raises(lading.CaptureError, match="iterations make tensors of different sizes"):
+        export(Differences())

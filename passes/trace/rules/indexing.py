@@ -42,8 +42,12 @@ def _take_along_dim(rec: Recorder, input: Any, indices: Any, dim: Any = None, *,
 def _tensor_split(
     rec: Recorder, input: Any, indices: Any = None, dim: int = 0, *, tensor_indices_or_sections: Any = None
 ) -> Any:
-    """Cut at places that a tensor holds; PyTorch would read them from memory."""
+    """Cut at places that a tensor holds, or a free size into pieces; PyTorch would read places and size as numbers."""
     places = indices if tensor_indices_or_sections is None else tensor_indices_or_sections
+    if type(places) is int and isinstance(input.shape[dim], torch.SymInt):
+        # The first pieces are longer by one where the size is no multiple.
+        size = input.shape[dim]
+        return input.split([(size + places - 1 - piece) // places for piece in range(places)], dim)
     if not isinstance(places, torch.Tensor) or rec.known(places) is not None:
         return NOT_KEPT
     if places.dim() != 1:

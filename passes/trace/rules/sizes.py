@@ -18,12 +18,13 @@ def _linspace(rec: Recorder, start: Any, end: Any, steps: Any, *, dtype: Any = N
     kind = dtype or torch.get_default_dtype()
     if not isinstance(steps, torch.SymInt) or not kind.is_floating_point or other.get("out") is not None:
         return NOT_KEPT
-    if not isinstance(start, (int, float)) or not isinstance(end, (int, float)):
+    if not all(isinstance(one, (int, float, torch.SymInt, torch.SymFloat)) for one in (start, end)):
         return NOT_KEPT
-    # As PyTorch computes it: the first half counts from the start, the second from the end.
+    # As PyTorch computes it: the first half counts from the start, the second from the end, a single one is the start.
     index = cast(Any, torch.arange)(0, steps, dtype=kind, **other)
     step = (end - start) / torch.sym_max(steps - 1, 1)
-    return torch.where(index < steps // 2, start + index * step, end - (steps - 1 - index) * step)
+    from_the_start = index < torch.sym_max(steps // 2, 1)
+    return torch.where(from_the_start, start + index * step, end - (steps - 1 - index) * step)
 
 
 @rule(torch.tensor, torch.as_tensor)

@@ -157,6 +157,9 @@ class Explorer:
     def _joined(self, asked: Guard, here: Way, there: Way) -> Way | None:
         holds = asked.expression if asked.outcome else sympy.Not(asked.expression)
         limits = _joined_limits(holds, here.capture.guards, there.capture.guards)
+        # What else the other side fixes is all of that side, which the condition says.
+        fixed = attrs.evolve(there.capture, specialisations=here.capture.specialisations)
+        there = attrs.evolve(there, capture=fixed)
         try:
             way = joined(here, there, self._condition(holds), limits, self.names)
         except (Unmergeable, CaptureError) as why:

@@ -103,8 +103,10 @@ CLIENTS = (
     _together("segment-anything", "segment_anything_models", "segment-anything==1.0", TORCHVISION, alone=True),
     _together("spandrel", "spandrel_models", "spandrel==0.4.2", TORCHVISION),
     _together("onnx2torch", "onnx2torch_round_trip", "onnx2torch==1.5.15", TORCHVISION),
+    # Its requirement of timm below 1.0.23 is not that of the others, and nothing in it needs that.
     _together(
-        "dynamic-network-architectures", "nnunet_networks", "dynamic-network-architectures==0.4.4", "timm==1.0.31"
+        *("dynamic-network-architectures", "nnunet_networks", "dynamic-network-architectures==0.4.4", "timm==1.0.31"),
+        alone=True,
     ),
     _together("transformers", "transformers_exporter", "transformers==5.23.0", "onnxscript==0.7.2"),
     _together("gpytorch", "gpytorch_kernels", "gpytorch==1.15.2"),

@@ -17,6 +17,9 @@ from lading.passes.torch_private.names import find
 _FUNCTIONS = find("torch.utils._sympy.functions", "")
 _FloorDiv, _Mod, _PythonMod = (getattr(_FUNCTIONS, name) for name in ("FloorDiv", "Mod", "PythonMod"))
 _REMAINDERS = (_Mod, _PythonMod)
+_ToFloat, *_QUOTIENT_KINDS = (getattr(_FUNCTIONS, name) for name in ("ToFloat", "IntTrueDiv", "FloatTrueDiv"))
+_ORDERS = (sympy.StrictLessThan, sympy.LessThan, sympy.StrictGreaterThan, sympy.GreaterThan)
+_QUOTIENTS = tuple(_QUOTIENT_KINDS)
 
 
 def remainder(number: sympy.Expr, divisor: int) -> sympy.Expr | None:
@@ -63,6 +66,42 @@ def total(number: sympy.Expr) -> sympy.Expr:
     return number
 
 
+def whole(number: sympy.Expr) -> sympy.Expr | None:
+    """Return the whole number that a float always is, as ``h * w / 8 / 8`` is where ``h`` and ``w`` are multiples of 8.
+
+    Each quotient on the way has to be whole by itself: then floats hold it as it is, being sizes.
+
+    Returns:
+        None where that is not so for all sizes.
+    """
+    if number.is_Integer:
+        return number
+    if number.is_Float:
+        return sympy.Integer(int(number)) if float(number).is_integer() else None
+    if isinstance(number, _ToFloat):
+        return number.args[0]
+    if isinstance(number, _QUOTIENTS):
+        dividend, divisor = (part if part.is_integer else whole(part) for part in number.args)
+        if dividend is not None and divisor is not None:
+            return _quotient(dividend, divisor)
+    return None
+
+
+def _quotient(dividend: sympy.Expr, divisor: sympy.Expr) -> sympy.Expr | None:
+    """Return a quotient if it is a sum of products of whole numbers, as it stands."""
+    if divisor.is_Add:
+        return sympy.S.One if dividend == divisor else None
+    terms = [term / divisor for term in sympy.Add.make_args(dividend)]
+    factors = [factor for term in terms for factor in sympy.Mul.make_args(term)]
+    if any((factor.is_Rational and not factor.is_Integer) or _is_below_the_line(factor) for factor in factors):
+        return None
+    return sympy.Add(*terms)
+
+
+def _is_below_the_line(factor: sympy.Expr) -> bool:
+    return bool(factor.is_Pow and not (factor.exp.is_Integer and factor.exp > 0))
+
+
 def is_multiple(question: sympy.Basic) -> sympy.Basic:
     """Return a question of whether ``-x % n`` is 0 as the one of whether ``x % n`` is."""
     if isinstance(question, (sympy.Eq, sympy.Ne)) and question.rhs == 0 and isinstance(question.lhs, _PythonMod):
@@ -70,6 +109,28 @@ def is_multiple(question: sympy.Basic) -> sympy.Basic:
         if (-number).is_nonnegative:
             return type(question)(_Mod(-number, divisor), 0)
     return question
+
+
+def ordered(question: sympy.Basic) -> sympy.Basic:
+    """Return the answer to a comparison with rounded sizes that is the same wherever they are rounded to.
+
+    ``n * ((x + n - 1) // n)`` is at least x and less than x + n, whatever x is.
+    """
+    if not isinstance(question, _ORDERS) or not question.has(_FloorDiv):
+        return question
+    difference = question.lhs - question.rhs
+    low = high = difference
+    for term in sympy.Add.make_args(difference):
+        coefficient, part = term.as_coeff_Mul()
+        if isinstance(part, _FloorDiv) and part.args[1].is_Integer and part.args[1] > 0 and coefficient.is_Integer:
+            dividend, divisor = part.args
+            ends = [coefficient * (dividend - lost) / divisor for lost in (divisor - 1, 0)]
+            below, above = ends if coefficient > 0 else ends[::-1]
+            low, high = low - term + below, high - term + above
+    if not (low.is_number and high.is_number):
+        return question
+    answers = {question.func(end, 0) for end in (low, high)}
+    return answers.pop() if len(answers) == 1 else question
 
 
 def _remainders(number: sympy.Expr) -> Iterator[tuple[int, Any, sympy.Expr, int]]:

@@ -103,6 +103,37 @@ class Number(SymNode):  # type: ignore[misc]
                 made._expr = simpler
         return made
 
+    def int_truediv(self, other: Any) -> Number:
+        """Return the quotient as a float."""
+        return Number.like(super().int_truediv(other))
+
+    def float_truediv(self, other: Any) -> Number:
+        """Return the quotient of floats."""
+        return Number.like(super().float_truediv(other))
+
+    def sym_float(self) -> Number:
+        """Return the number as a float."""
+        return Number.like(super().sym_float())
+
+    def trunc(self) -> Number:
+        """Return the number without what is behind the point."""
+        return self._whole(super().trunc)
+
+    def floor(self) -> Number:
+        """Return the greatest whole number that is not greater."""
+        return self._whole(super().floor)
+
+    def ceil(self) -> Number:
+        """Return the least whole number that is not less."""
+        return self._whole(super().ceil)
+
+    def _whole(self, rounded: Callable[[], Any]) -> Number:
+        """Return a rounded number, which is the number itself where that is whole for all sizes."""
+        number = normal_form.whole(self.expr) if self.pytype is float else None
+        if number is None:
+            return Number.like(rounded())
+        return Number(number, self.shape_env, int, _NO_HINT if self._hint is None else int(self._hint))
+
     def sym_sum(self, args: Any) -> Number:
         """Return the sum of several numbers."""
         made = Number.like(super().sym_sum(args))
@@ -131,6 +162,10 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "sub": normal_form.total,
     "eq": normal_form.is_multiple,
     "ne": normal_form.is_multiple,
+    "lt": normal_form.ordered,
+    "le": normal_form.ordered,
+    "gt": normal_form.ordered,
+    "ge": normal_form.ordered,
 }
 
 

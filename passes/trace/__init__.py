@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from lading.passes.trace.strategies import NAMES
@@ -120,17 +121,12 @@ class Trace:
         from lading.pipeline.errors import LadingError
 
         arguments, model, capture, found = self._tied(arguments, names, note)
-        for other_way in (_with_rounded_sizes, self._renewed):
-            otherwise = other_way(arguments, capture)
-            if otherwise is None:
-                continue
-            try:
-                other = self._tied(otherwise, (capture.strategy,), note)
-            except LadingError:
-                continue
-            wanted = self.earlier_state == "renew" and otherwise.forgotten != arguments.forgotten
-            if wanted or _sizes_needed(other[2]) < _sizes_needed(capture):
-                arguments, model, capture, found = other
+        renewed = self._renewed(arguments, capture)
+        if renewed is not None:
+            with contextlib.suppress(LadingError):
+                other = self._tied(renewed, (capture.strategy,), note)
+                if self.earlier_state == "renew" or _sizes_needed(other[2]) < _sizes_needed(capture):
+                    arguments, model, capture, found = other
         note.decisions.extend(found.decisions)
         return arguments, model, capture
 
@@ -144,7 +140,8 @@ class Trace:
 
         while True:
             found = Note()
-            model, capture = strategies.captured(arguments, names, found)
+            arguments, model, capture = strategies.captured(arguments, names, found)
+            arguments, model, capture = _rounded(arguments, model, capture)
             if self.other_sides and not self.bake_branches:
                 model, capture = strategies.both_sides(arguments, model, capture, self.other_sides)
             arguments, tied = tie_axes(arguments, capture)
@@ -240,14 +237,26 @@ def _sizes_needed(capture: Capture) -> int:
     return len(capture.specialisations) + len(limits)
 
 
-def _with_rounded_sizes(arguments: Arguments, capture: Capture) -> Arguments | None:
-    """Return the arguments for a capture in which `int(size)` is a size, None where Python reads no number."""
+def _rounded(arguments: Arguments, model: ir.Model, capture: Capture) -> tuple[Arguments, ir.Model, Capture]:
+    """Capture anew with `int(size)` as a size where Python may have read numbers, and keep that if it needs less.
+
+    It comes before the other sides of decisions, which are then explored for one of the two.
+    """
     import attrs
+    from lading.passes.trace import strategies
+    from lading.pipeline.errors import LadingError
 
     numbers = any(not isinstance(guard.outcome, bool) and not guard.harmless for guard in capture.guards)
-    if capture.strategy != "record" or not (numbers or any(special.read for special in capture.specialisations)):
-        return None
-    return attrs.evolve(arguments, keeps_rounded=True)
+    # A size of 1 that Python reads makes that axis a constant before anything else is known of it.
+    reads = numbers or any(special.read or special.size < 2 for special in capture.specialisations)
+    if capture.strategy != "record" or arguments.keeps_rounded or not reads:
+        return arguments, model, capture
+    otherwise = attrs.evolve(arguments, keeps_rounded=True)
+    try:
+        other = strategies.find(capture.strategy)(otherwise)
+    except LadingError:
+        return arguments, model, capture
+    return (otherwise, *other) if _sizes_needed(other[1]) < _sizes_needed(capture) else (arguments, model, capture)
 
 
 def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:

@@ -68,6 +68,7 @@ class Arithmetic:
         self._values: dict[sympy.Basic, ir.Value] = {}
         self._readers: dict[sympy.Symbol, Callable[[], ir.Value]] = {}
         self._derived_readers: dict[sympy.Symbol, Callable[[], ir.Value]] = {}
+        self._wholes: dict[sympy.Basic, sympy.Symbol] = {}
 
     def knows(self, symbol: sympy.Symbol) -> bool:
         """Whether a symbol can be read from somewhere."""
@@ -100,6 +101,11 @@ class Arithmetic:
             return self._node(_aten.floordiv.int, (size, factor), _INT) if factor != 1 else size
 
         self._derived_readers.setdefault(symbol, read)
+
+    def is_part(self, part: sympy.Symbol, whole: sympy.Symbol, divisor: int) -> None:
+        """Let a symbol be another one divided by a number, of which that one is a multiple."""
+        self._wholes[divisor * part] = whole
+        self._derived_readers[part] = lambda: self._node(_aten.floordiv.int, (self.value(whole), divisor), _INT)
 
     def is_value(self, symbol: sympy.Symbol, value: ir.Value) -> None:
         """Let a symbol be a value that an operator returned."""
@@ -134,6 +140,8 @@ class Arithmetic:
 
     def _write(self, expression: sympy.Basic) -> ir.Value:
         kind = type(expression)
+        if expression in self._wholes:
+            return self.value(self._wholes[expression])
         if isinstance(expression, sympy.Symbol):
             reader = self._readers.get(expression) or self._derived_readers.get(expression)
             if reader is None:

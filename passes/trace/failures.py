@@ -79,6 +79,12 @@ def asks_for_a_value(where: str | None, more: str = "") -> CaptureError:
     )
 
 
+def asks_for_a_number(error: LadingError) -> bool:
+    """Whether Python has asked for a whole number that only the run knows."""
+    cause = error.__cause__
+    return isinstance(cause, GuardOnDataDependentSymNode) and cause.cond is not None and not cause.cond.is_Boolean
+
+
 def left_pytorch(where: str | None) -> CaptureError:
     """Return the error for a model that reads the memory of a tensor."""
     return CaptureError(

@@ -260,8 +260,8 @@ class Run:
             stack.enter_context(torch_private.functionalized())
             if self.axes.sizes:
                 stack.enter_context(torch_private.symbolic_kernels())
-                if self.arguments.keeps_rounded:
-                    stack.enter_context(kept_symbolic(self.state.held.rounding))
+            if self.arguments.keeps_rounded:
+                stack.enter_context(kept_symbolic(self.state.held.rounding))
             stack.enter_context(self.recorder)
             self.state.set_mode(self.arguments.mode)
             stack.enter_context(interpreted(self.recorder))

@@ -164,6 +164,7 @@ class Recorder(UntracedMode):
         self._members: dict[int, dict[int, Any]] = {}
         self.graph_inputs: list[ir.Value] = []
         self.arithmetic = Arithmetic(self._append, places.line)
+        axes.divided = self.arithmetic.is_part
         self.initializers: dict[str, ir.Value] = {}
         self._name_constant = name_constant
         self._values: dict[int, tuple[torch.Tensor, ir.Value | None]] = {}

@@ -116,8 +116,7 @@ class Shadow:
         recorder.baked.append(Baked(value, self._places.line(), self._places.text(), branch=True))
 
     def _answered(self, question: sympy.Basic) -> Any:
-        sizes = {self._axes.symbol(name): size for name, size in self._axes.sizes.items()}
-        answer = question.xreplace({**sizes, **self._numbers})
+        answer = question.xreplace({**self._axes.backed_var_to_val, **self._numbers})
         return answer if answer.is_number or answer in (sympy.true, sympy.false) else None
 
     def answer(self, recorder: Recorder, question: sympy.Basic) -> sympy.Basic | None:

@@ -66,10 +66,12 @@ def _is_module(model: Any) -> bool:
     return isinstance(model, torch.nn.Module)
 
 
-def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir.Model, Capture]:
+def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[Arguments, ir.Model, Capture]:
     """Capture by the first strategy that can; each step down to the next one is a decision on record.
 
-    A capture that fixes a requested axis gives way to one from compiled code that does not.
+    A capture that fixes a requested axis gives way to one from compiled code that does not. A recording in which Python
+    asks for a value is tried again with `int(value)` as a number that only the run knows; the arguments that are
+    returned say so.
 
     Raises:
         UsageError: the call itself is wrong; no other strategy is tried. Nor is one where the model fails by itself.
@@ -82,6 +84,9 @@ def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir
         except UsageError:
             raise
         except CaptureError as error:
+            counted = _counted(arguments, error) if name == "record" else None
+            if counted is not None:
+                return counted
             failures.append((name, error))
             if len(names) > 1 and len(failures) == 1 and _fails_anyway(arguments):
                 break
@@ -94,8 +99,8 @@ def captured(arguments: Arguments, names: Sequence[str], note: Note) -> tuple[ir
             if freer is not None:
                 why = f"it fixes the axes {', '.join(special.axis for special in fixed)}"
                 note.decided("strategy left", why, strategy=name, next=_KEEPS_PYTHON, source="")
-                return freer
-        return model, capture
+                return arguments, *freer
+        return arguments, model, capture
     raise _joined(failures)
 
 
@@ -114,6 +119,20 @@ def both_sides(arguments: Arguments, model: ir.Model, capture: Capture, recordin
     from lading.passes.trace.sides.exploring import Explorer
 
     return Explorer(arguments, find("record"), recordings).explore(model, capture)
+
+
+def _counted(arguments: Arguments, error: CaptureError) -> tuple[Arguments, ir.Model, Capture] | None:
+    """Return a recording in which `int(value)` is a number of the run, where Python has asked for a value."""
+    import attrs
+    from lading.passes.trace.failures import asks_for_a_number
+
+    if arguments.keeps_rounded or not asks_for_a_number(error):
+        return None
+    counting = attrs.evolve(arguments, keeps_rounded=True)
+    try:
+        return counting, *find("record")(counting)
+    except CaptureError:
+        return None
 
 
 def _freer(arguments: Arguments, fixed: Sequence[Specialisation]) -> tuple[ir.Model, Capture] | None:

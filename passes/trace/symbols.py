@@ -29,6 +29,7 @@ from lading.passes.torch_private import (
 from lading.passes.torch_private.asking import AskedShapeEnv, Question
 from lading.passes.torch_private.dynamo import NamedSource
 from lading.passes.trace.capture import Guard, Specialisation, states_equality
+from lading.passes.trace.multiples import Multiples, found_in
 from lading.passes.trace.sources import asked_by_user
 from sympy.printing.str import StrPrinter
 
@@ -164,6 +165,7 @@ class Axes(AskedShapeEnv):
         line: tells the user's line that runs now.
         operator: the ATen operator that is computing shapes now, or None.
         presume: answers what is asked of a size that only the run knows, or gives None; None for it lets it fail.
+        divided: is told of a symbol that is the size of another one divided by a number; None lets there be none.
     """
 
     def __init__(
@@ -178,6 +180,8 @@ class Axes(AskedShapeEnv):
         self.line: Callable[[], str] = lambda: ""
         self.operator: Any = None
         self.presume: Callable[[sympy.Basic], sympy.Basic | None] | None = None
+        self.divided: Callable[[sympy.Symbol, sympy.Symbol, int], None] | None = None
+        self._multiples = Multiples()
         self._symbol_of: dict[str, sympy.Symbol] = {}
         self._name_of: dict[sympy.Symbol, str] = {}
         self._printer = _Printer(self._name_of)
@@ -221,7 +225,7 @@ class Axes(AskedShapeEnv):
 
     def named(self, text: str) -> str:
         """Put the user's names of axes in the place of PyTorch's symbols in a text, such as an error."""
-        names = {symbol.name: name for symbol, name in self._name_of.items()}
+        names = {symbol.name: self.text(symbol) for symbol in self.backed_var_to_val if self._is_of_axes({symbol})}
         return _SYMBOL_NAME.sub(lambda found: names.get(found[0], found[0]), text)
 
     def by_the_example(self, failure: str, line: str) -> Axes | None:
@@ -246,8 +250,12 @@ class Axes(AskedShapeEnv):
         """Write an expression with the user's axis names in the place of the symbols."""
         text = self._printed.get(expression)
         if text is None:
-            text = self._printed[expression] = self._printer.doprint(expression)
+            text = self._printed[expression] = self._printer.doprint(self._multiples.over_wholes(expression))
         return text
+
+    def _is_of_axes(self, symbols: Collection[sympy.Symbol]) -> bool:
+        """Whether symbols are sizes of axes, or parts of such, and not numbers that only the run knows."""
+        return all(symbol in self._name_of or symbol in self._multiples for symbol in symbols)
 
     def evaluate_expr(
         self,
@@ -329,6 +337,7 @@ class Axes(AskedShapeEnv):
         if by_user and (hinted := self._hinted(orig_expr)) is not None:
             self._answers[key] = hinted
             self._ask(orig_expr, hinted, True)
+            self._divide(orig_expr, hinted)
             return hinted
         if not by_user and self.general and self._is_small_question(orig_expr):
             answer = self._answers[key] = sympy.sympify(_SMALL_QUESTIONS[type(orig_expr), orig_expr.rhs])
@@ -358,13 +367,37 @@ class Axes(AskedShapeEnv):
             self._ask(orig_expr, answer, by_user, self._is_harmless(orig_expr, answer, by_user))
         if len(self.replacements) != replaced and not self._supposed:
             self._note_fixed(orig_expr, self.line())
+        self._divide(orig_expr, answer)
         return answer
+
+    def _divide(self, question: sympy.Basic, answer: Any) -> None:
+        """Let the sizes that are multiples of a number by an answer be products from now on."""
+        if self.divided is None or self._supposed or not _is_question(question):
+            return
+        for symbol, divisor in found_in(question, _plain(answer)):
+            whole = self._multiples.whole(symbol)
+            size = self.backed_var_to_val.get(symbol, sympy.S.Zero)
+            unrolled = self._name_of.get(whole) in self.unrolled
+            if symbol in self.replacements or unrolled or size < divisor or size % divisor or divisor < 2:
+                continue
+            part = self.create_symbol(
+                max(int(size) // divisor, 2),
+                NamedSource(f"part_{len(self.backed_var_to_val)}"),
+                dynamic_dim=DimDynamic.DYNAMIC,
+            )
+            self.backed_var_to_val[part] = size // divisor
+            self.var_to_range[part] = ValueRanges(1, int_oo)
+            self._example = None
+            self.learned((part, symbol, divisor, size))
+            self._multiples.add(part, symbol, divisor)
+            self.divided(part, symbol, divisor)
+            self._set_replacement(symbol, divisor * part, "multiple")
 
     def _hinted(self, question: sympy.Basic) -> sympy.Basic | None:
         """Return the answer to a yes-or-no question for the sizes of the example, None for any other question."""
         if not _is_question(question) or not question.free_symbols:
             return None
-        if not question.free_symbols <= self._name_of.keys():
+        if not self._is_of_axes(question.free_symbols):
             return None
         sizes = {symbol: self.backed_var_to_val[symbol] for symbol in question.free_symbols}
         answer = question.xreplace(sizes)
@@ -372,7 +405,7 @@ class Axes(AskedShapeEnv):
 
     def _unrolled_answer(self, question: sympy.Basic) -> sympy.Basic | None:
         """Return the answer for the example to what is asked about unrolled axes, None for any other question."""
-        names = [self._name_of.get(symbol) for symbol in question.free_symbols]
+        names = [self._name_of.get(self._multiples.whole(symbol)) for symbol in question.free_symbols]
         if None in names or not self.unrolled.intersection(names):
             return None
         answer = question.xreplace({symbol: self.backed_var_to_val[symbol] for symbol in question.free_symbols})
@@ -396,7 +429,7 @@ class Axes(AskedShapeEnv):
         if self.operator in _RANK_CHANGING or question.lhs.has(*_REMAINDERS):
             return False
         size = self.replace(question.lhs)
-        if not size.free_symbols or not all(symbol in self._name_of for symbol in size.free_symbols):
+        if not size.free_symbols or not self._is_of_axes(size.free_symbols):
             return False
         ends = self.bound_sympy(size)
         return bool(ends.lower >= 0 and ends.upper > 1)
@@ -490,6 +523,8 @@ class Axes(AskedShapeEnv):
 
     def guess(self, symbol: sympy.Symbol, otherwise: int) -> int:
         """Return the size of an axis in the example, and `otherwise` for a size that only the run knows."""
+        if symbol in self._multiples:
+            return int(self.backed_var_to_val[symbol])
         return self.sizes.get(self._name_of.get(symbol, ""), otherwise)
 
     def settled(self, question: sympy.Basic) -> bool | None:
@@ -502,7 +537,7 @@ class Axes(AskedShapeEnv):
         answer = self._maybe_evaluate_static(question)
         if answer is None:
             return None
-        free = {symbol: ValueRanges(0, int_oo) for symbol in question.free_symbols if symbol in self._name_of}
+        free = {symbol: ValueRanges(0, int_oo) for symbol in question.free_symbols if self._is_of_axes({symbol})}
         others = {s: self.var_to_range.get(s, ValueRanges.unknown()) for s in question.free_symbols if s not in free}
         if free and not bound_sympy(question, {**free, **others}).is_singleton():
             self._ask(question, answer, True)
@@ -562,9 +597,11 @@ class Axes(AskedShapeEnv):
 
     def _over_names(self, expression: sympy.Basic) -> sympy.Basic | None:
         """Return an expression over symbols that are called as the axes, None where it has others in it."""
-        if not expression.free_symbols <= self._name_of.keys():
+        if not self._is_of_axes(expression.free_symbols):
             return None
-        return expression.xreplace({symbol: axis_symbol(name) for symbol, name in self._name_of.items()})
+        return self._multiples.over_wholes(expression).xreplace(
+            {symbol: axis_symbol(name) for symbol, name in self._name_of.items()}
+        )
 
 
 def _plain(answer: Any) -> bool | int | float:

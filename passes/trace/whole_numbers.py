@@ -2,8 +2,9 @@
 """`int(size)` in the code of a model, as a size.
 
 Python lets no class answer `int(x)` with anything but a plain number, so a model that rounds a size that way (`int(h *
-0.5)`, `int(math.ceil(h / 8))`) would fix it. While the model runs, its modules have another `int` among their globals,
-which hands symbolic sizes on, and is like Python's for everything else.
+0.5)`, `int(math.ceil(h / 8))`) would fix it, and one that takes a size from a tensor (`x[:, : int(length)]`) could not
+run. While the model runs, its modules have another `int` among their globals, which hands symbolic sizes on, and what
+tensors hold as such, and is like Python's for everything else.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ def kept_symbolic(modules: Iterable[dict[str, Any]]) -> Iterator[None]:
 
     class Likeness(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            if len(args) == 1 and not kwargs and isinstance(args[0], (torch.SymInt, torch.SymFloat)):
-                return torch.sym_int(args[0])
+            if len(args) == 1 and not kwargs:
+                number = args[0].item() if isinstance(args[0], torch.Tensor) and args[0].numel() == 1 else args[0]
+                if isinstance(number, (torch.SymInt, torch.SymFloat)):
+                    return torch.sym_int(number)
             return int(*args, **kwargs)
 
         def __instancecheck__(cls, instance: Any) -> bool:

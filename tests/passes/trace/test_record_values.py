@@ -27,6 +27,24 @@ def test_a_part_that_starts_where_a_tensor_says(agrees):
     agrees(model, (X, torch.tensor(1)), (X, torch.tensor(-3)))
 
 
+def cropped(image, size):
+    height, width = torch.floor(size * 2 + 0.5).to(torch.int64)
+    part = image[..., : int(height), : int(width)]
+    return F.interpolate(part, size=(size[0].long(), size[1].long()), mode="bilinear", align_corners=False)
+
+
+@pytest.mark.parametrize("axes", [None, {"image": {0: "batch"}}])
+def test_sizes_that_python_takes_from_a_tensor(agrees, axes):
+    calls = [(torch.randn(2, 3, 16, 16), torch.tensor(size)) for size in ([4.0, 6.0], [8.0, 3.0], [5.0, 5.0])]
+    agrees(Called(cropped), *calls, axes=axes, input_names=["image", "size"])
+
+
+def test_an_index_that_python_takes_from_a_tensor(agrees):
+    model = Called(lambda x, place: x[:, int(place) :] * int(place))
+    agrees(model, (X, torch.tensor(1)), (X, torch.tensor(3)), (X, torch.tensor(-2)))
+    agrees(model, (X, torch.tensor(1.5)), (X, torch.tensor(3.0)), (X, torch.tensor(-2.7)))
+
+
 def test_pieces_that_end_where_a_tensor_says(agrees):
     model = Called(lambda x, places: torch.tensor_split(x, places, dim=1))
     agrees(model, (X, torch.tensor([1, 3])), (X, torch.tensor([0, 2])), (X, torch.tensor([2, -1])))

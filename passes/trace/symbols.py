@@ -30,8 +30,8 @@ from lading.passes.torch_private.asking import AskedShapeEnv, Question
 from lading.passes.torch_private.dynamo import NamedSource
 from lading.passes.trace.capture import Guard, Specialisation, states_equality
 from lading.passes.trace.multiples import Multiples, found_in
+from lading.passes.trace.printer import Printer
 from lading.passes.trace.sources import asked_by_user
-from sympy.printing.str import StrPrinter
 
 _NOTHING = object()
 
@@ -69,86 +69,9 @@ def _is_question(expression: sympy.Basic) -> bool:
     return bool(expression.is_Relational or expression.is_Boolean)
 
 
-def _is_enclosed(text: str) -> bool:
-    """Whether the parenthesis that a text begins with is closed by its last character."""
-    depth = 0
-    for place, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0:
-            return place == len(text) - 1 and text.startswith("(")
-    return False
-
-
-class _Printer(StrPrinter):  # type: ignore[misc]
-    """Writes an expression over the user's axis names, in the grammar that ONNX shape expressions use."""
-
-    printmethod = "_lading_text"  # PyTorch's functions bring a text of their own, in another grammar
-
-    def __init__(self, names: dict[sympy.Symbol, str]) -> None:
-        super().__init__()
-        self._names = names
-
-    def _print_Symbol(self, expr: sympy.Symbol) -> str:
-        return self._names.get(expr, expr.name)
-
-    def _infix(self, expr: sympy.Expr, operator: str) -> str:
-        left, right = (self._atom(part) for part in expr.args[:2])
-        return f"{left} {operator} {right}"
-
-    def _atom(self, part: sympy.Basic) -> str:
-        text = self._print(part)
-        return text if part.is_Symbol or part.is_number or _is_enclosed(text) else f"({text})"
-
-    def _print_FloorDiv(self, expr: sympy.Expr) -> str:
-        return self._infix(expr, "//")
-
-    def _print_PythonMod(self, expr: sympy.Expr) -> str:
-        return self._infix(expr, "%")
-
-    _print_CleanDiv = _print_FloorDiv
-    _print_Mod = _print_PythonMod
-
-    def _print_IntTrueDiv(self, expr: sympy.Expr) -> str:
-        return self._infix(expr, "/")
-
-    _print_FloatTrueDiv = _print_IntTrueDiv
-
-    def _print_ModularIndexing(self, expr: sympy.Expr) -> str:
-        value, divisor, modulus = (self._atom(part) for part in expr.args)
-        return f"({value} // {divisor} % {modulus})"
-
-    def _print_FloorToInt(self, expr: sympy.Expr) -> str:
-        return f"floor({self._print(expr.args[0])})"
-
-    def _print_CeilToInt(self, expr: sympy.Expr) -> str:
-        return f"ceil({self._print(expr.args[0])})"
-
-    def _print_Max(self, expr: sympy.Expr) -> str:
-        return f"max({', '.join(self._print(part) for part in expr.args)})"
-
-    def _print_Min(self, expr: sympy.Expr) -> str:
-        return f"min({', '.join(self._print(part) for part in expr.args)})"
-
-    def _print_ToFloat(self, expr: sympy.Expr) -> str:
-        return self._print(expr.args[0])
-
-    def _print_Or(self, expr: Any) -> str:
-        return " or ".join(sorted(self._atom(part) for part in expr.args))
-
-    def _print_And(self, expr: Any) -> str:
-        return " and ".join(sorted(self._atom(part) for part in expr.args))
-
-    def _print_Not(self, expr: Any) -> str:
-        return f"not {self._atom(expr.args[0])}"
-
-    def _print_Relational(self, expr: Any) -> str:
-        left, right = self._print(expr.lhs), self._print(expr.rhs)
-        return f"{left} {'==' if expr.rel_op == '==' else expr.rel_op} {right}"
-
-
 def text_of(expression: sympy.Basic) -> str:
     """Write an expression over axis names, as the conditions of guards are written."""
-    text: str = _Printer({}).doprint(expression)
+    text: str = Printer({}).doprint(expression)
     return text
 
 
@@ -184,7 +107,7 @@ class Axes(AskedShapeEnv):
         self._multiples = Multiples()
         self._symbol_of: dict[str, sympy.Symbol] = {}
         self._name_of: dict[sympy.Symbol, str] = {}
-        self._printer = _Printer(self._name_of)
+        self._printer = Printer(self._name_of)
         self._printed: dict[sympy.Basic, str] = {}
         self._answers: dict[Any, Any] = {}
         self._asked: list[tuple[sympy.Basic, Any, str, bool, bool, bool, tuple[sympy.Basic, ...]]] = []

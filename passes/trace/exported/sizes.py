@@ -12,7 +12,7 @@ import torch
 from lading.passes.torch_private import sympy_functions
 from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Guard, Specialisation
-from lading.passes.trace.symbols import _Printer as Printer
+from lading.passes.trace.printer import Printer
 from lading.passes.trace.symbols import axis_symbol
 
 Number = torch.SymInt | torch.SymFloat | torch.SymBool

@@ -5,23 +5,35 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+B = TypeVar("B", bound=Sized)
 
 _DEPTH = 4
+_ALONE = 1 << 20
+"""Bytes that are made without a thread: if there are no more, one would cost more than it saves."""
 _LOOKS_UP = 0.1
 """Seconds after which a maker that waits for room looks whether anybody still takes what it makes."""
 
 
-def made_ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield the items of an iterable that runs in a thread of its own, at most a few items ahead.
+def made_ahead(blocks: Iterable[B]) -> Iterator[B]:
+    """Yield the blocks of an iterable; what comes after the first few is made in a thread, some blocks ahead.
 
     Transposing a weight takes as long as writing it, and neither holds Python's lock. An exception of the iterable
     comes up here, in its place; if the caller stops early, so does the thread.
     """
-    maker = _Maker(items)
+    rest = iter(blocks)
+    alone = 0
+    while alone < _ALONE:
+        try:
+            block = next(rest)
+        except StopIteration:
+            return
+        alone += len(block)
+        yield block
+        del block
+    maker = _Maker(rest)
     maker.start()
     try:
         while True:
@@ -44,10 +56,10 @@ class _End:
         self.error = error
 
 
-class _Maker(threading.Thread, Generic[T]):
-    def __init__(self, items: Iterable[T]) -> None:
+class _Maker(threading.Thread, Generic[B]):
+    def __init__(self, items: Iterable[B]) -> None:
         super().__init__(name="lading-blocks", daemon=True)
-        self.made: queue.Queue[T | _End] = queue.Queue(_DEPTH)
+        self.made: queue.Queue[B | _End] = queue.Queue(_DEPTH)
         self.stopped = threading.Event()
         self._items = items
 
@@ -61,7 +73,7 @@ class _Maker(threading.Thread, Generic[T]):
         else:
             self._hand_over(_End())
 
-    def _hand_over(self, made: T | _End) -> bool:
+    def _hand_over(self, made: B | _End) -> bool:
         while not self.stopped.is_set():
             try:
                 self.made.put(made, timeout=_LOOKS_UP)

@@ -78,27 +78,27 @@ def write_special(path: Path, blocks: Iterable[bytes | memoryview]) -> int:
 
 def write_in_pieces(file: io.RawIOBase, blocks: Iterable[bytes | memoryview]) -> Iterator[int]:
     """Write to an unbuffered file, small blocks together and large ones in pieces; yield the bytes of each write."""
-    for piece in _pieces(blocks):
-        rest = memoryview(piece)
+    for block in gathered(blocks):
+        rest = memoryview(block)
         while len(rest):
-            written = file.write(rest) or 0
+            written = file.write(rest[:PIECE]) or 0
             yield written
             rest = rest[written:]
 
 
-def _pieces(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
-    gathered = bytearray()
+def gathered(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
+    """Yield the same bytes with small blocks put together; large ones come as they are."""
+    small = bytearray()
     for block in blocks:
-        rest = memoryview(block)
-        if gathered and len(gathered) + len(rest) > PIECE:
-            yield gathered
-            gathered = bytearray()
-        while len(rest) >= PIECE:
-            yield rest[:PIECE]
-            rest = rest[PIECE:]
-        gathered += rest
-    if gathered:
-        yield gathered
+        if small and len(small) + len(block) > PIECE:
+            yield small
+            small = bytearray()
+        if len(block) < PIECE:
+            small += block
+        else:
+            yield block
+    if small:
+        yield small
 
 
 def check_stream(stream: Any) -> None:

@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import Any
 
 from lading.passes.files.ahead import made_ahead
-from lading.passes.files.atomic_write import check_target, explained, write_in_pieces
+from lading.passes.files.atomic_write import check_target, explained, gathered, write_in_pieces
 from lading.pipeline.errors import UsageError
 
 fcntl: Any = None
@@ -193,7 +193,7 @@ class _Hidden:
         with explained(self.target, lambda: count), self._file as file:
             with contextlib.suppress(OSError):
                 os.chmod(self.path, stat.S_IMODE(self.target.stat().st_mode))
-            for written in write_in_pieces(file, made_ahead(blocks)):
+            for written in write_in_pieces(file, made_ahead(gathered(blocks))):
                 count += written
             if sync:
                 os.fsync(file.fileno())

@@ -19,6 +19,7 @@ from lading.passes.torch_private.announcing import (
 )
 from lading.passes.torch_private.compiled import forget_compilations, uncompiled
 from lading.passes.torch_private.dynamo import UntracedMode, compiler_unneeded
+from lading.passes.torch_private.fakes import handed_to_fakes
 from lading.passes.torch_private.functionalization import (
     beneath_modes,
     functionalized,
@@ -91,6 +92,7 @@ __all__ = [
     "forget_compilations",
     "functionalized",
     "guard_code",
+    "handed_to_fakes",
     "has_script_method",
     "higher_order_calls_by",
     "is_composite",

@@ -19,9 +19,9 @@ from lading.passes.torch_private.announcing import (
 )
 from lading.passes.torch_private.compiled import forget_compilations, uncompiled
 from lading.passes.torch_private.dynamo import UntracedMode, compiler_unneeded
-from lading.passes.torch_private.fakes import handed_to_fakes
 from lading.passes.torch_private.functionalization import (
     beneath_modes,
+    convolved_sizes,
     functionalized,
     is_functional,
     meta_tensor,
@@ -85,6 +85,7 @@ __all__ = [
     "class_name",
     "compiler_unneeded",
     "composite_of",
+    "convolved_sizes",
     "decomposition_of",
     "define_operator",
     "dim_names",
@@ -92,7 +93,6 @@ __all__ = [
     "forget_compilations",
     "functionalized",
     "guard_code",
-    "handed_to_fakes",
     "has_script_method",
     "higher_order_calls_by",
     "is_composite",

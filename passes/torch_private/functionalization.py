@@ -111,6 +111,14 @@ def _any_convolution(*_: Any, **__: Any) -> Any:
     return find("torch._C", "_ConvBackend.Empty")
 
 
+def convolved_sizes(data: Any, weight: Any, steps: Any, padding: Any, dilation: Any, groups: int) -> list[Any]:
+    """Return the sizes of a convolution's result, with what PyTorch checks of its input."""
+    sizes: list[Any] = find("torch._meta_registrations", "calc_conv_nd_return_shape")(
+        data, weight, steps, padding, dilation, False, groups
+    )
+    return sizes
+
+
 def takes_composites_apart() -> bool:
     """Whether a `torch.func` transform (vmap, grad, ...) or autocast is to see the parts of composites right now."""
     return torch._C._functorch.peek_interpreter_stack() is not None or torch._C._is_any_autocast_enabled()

@@ -43,6 +43,7 @@ SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch._C", "_nn.linear"),
     ("torch._C", "_select_conv_backend"),
     ("torch._decomp", "decomposition_table"),
+    ("torch._meta_registrations", "calc_conv_nd_return_shape"),
     ("torch._ops", "HigherOrderOperator"),
     ("torch._ops", "OpOverload"),
     ("torch._ops", "OpOverloadPacket"),

@@ -19,6 +19,7 @@ from lading.passes import torch_private
 from lading.passes.torch_private import FakeTensor, FakeTensorMode
 from lading.passes.torch_private.asking import Asked, Question
 from lading.passes.trace.symbols import Axes
+from lading.passes.trace.unasked_results import Form, unasked_result
 
 _LIMIT = 20_000
 """Entries of the table; when it is full it is begun anew."""
@@ -96,6 +97,9 @@ class FakeResults:
     def of(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return the fake result of a call."""
         axes = self.axes
+        plain = self._unasked(func, args, kwargs)
+        if plain is not None:
+            return plain
         if not axes.sizes:
             return self.fake.dispatch(func, types, args, kwargs)
         if not self._is_kept(func):
@@ -112,6 +116,17 @@ class FakeResults:
         except _NotKept:
             return self._computed(func, types, args, kwargs)
         return self._remembered(key, tensors, lambda: self._computed(func, types, args, kwargs))
+
+    def _unasked(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+        """Return a result about which nothing has to be asked, None where it has."""
+        try:
+            made = unasked_result(func, args, kwargs, self._form)
+        except _NotKept:
+            return None
+        if made is None:
+            return None
+        meta = torch_private.meta_tensor(self.fake, made.size, made.stride, made.offset, made.dtype, made.of)
+        return FakeTensor(self.fake, meta, made.device)
 
     def _computed(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         # The rule of views joins axes as fits the example: where a free size is 1, what follows holds for no other one.
@@ -189,7 +204,7 @@ class FakeResults:
             return tuple((name, self._key(member, tensors)) for name, member in item.items())
         raise _NotKept
 
-    def _form(self, tensor: Any) -> Any:
+    def _form(self, tensor: Any) -> Form:
         """Return what of a tensor results may depend on."""
         version = self.axes._replacements_version_counter
         held = self._forms.get(id(tensor))
@@ -203,7 +218,7 @@ class FakeResults:
             or tensor.is_neg()
         ):
             raise _NotKept
-        form = (
+        form = Form(
             tensor.dtype,
             tensor.fake_device,
             tuple(_expression(size) for size in tensor.shape),

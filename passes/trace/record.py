@@ -244,10 +244,6 @@ class Run:
 
     def execute(self) -> None:
         """Run the model."""
-        with torch_private.handed_to_fakes(self.fake):
-            self._execute()
-
-    def _execute(self) -> None:
         replaced(self.state, self._stand_in)
         self.state.held.forget(self.arguments.forgotten)
         tensors = [self._input(item) for item in self.arguments.inputs]

@@ -76,7 +76,7 @@ def write_special(path: Path, blocks: Iterable[bytes | memoryview]) -> int:
     return count
 
 
-def write_in_pieces(file: io.RawIOBase, blocks: Iterable[bytes | memoryview]) -> Iterator[int]:
+def write_in_pieces(file: io.RawIOBase, blocks: Iterable[bytes | bytearray | memoryview]) -> Iterator[int]:
     """Write to an unbuffered file, small blocks together and large ones in pieces; yield the bytes of each write."""
     for block in gathered(blocks):
         rest = memoryview(block)
@@ -86,7 +86,7 @@ def write_in_pieces(file: io.RawIOBase, blocks: Iterable[bytes | memoryview]) ->
             rest = rest[written:]
 
 
-def gathered(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
+def gathered(blocks: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
     """Yield the same bytes with small blocks put together; large ones come as they are."""
     small = bytearray()
     for block in blocks:

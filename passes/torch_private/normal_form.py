@@ -43,20 +43,54 @@ def remainder(number: sympy.Expr, divisor: int) -> sympy.Expr | None:
 
 
 def shortened(number: sympy.Expr, divisor: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
-    """Return dividend and divisor without the whole number that divides the divisor and every term of the dividend.
+    """Return dividend and divisor without what divides the divisor and every term of the dividend.
 
     Their floored quotient is the same. PyTorch finds it too, and then simplifies both by every means of sympy, which
     takes longer than all other arithmetic on the size of an image.
     """
-    if not divisor.is_Integer or divisor == 0:
+    if divisor.is_Add or divisor == 0:
         return number, divisor
-    terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(number)]
-    if not all(coefficient.is_Integer for coefficient, _ in terms):
+    terms = [_factors(term) for term in sympy.Add.make_args(number)]
+    coefficient, factors = _factors(divisor)
+    if not all(part.is_Integer for part in (coefficient, *(term[0] for term in terms))):
         return number, divisor
-    common = math.gcd(int(divisor), *(int(coefficient) for coefficient, _ in terms))
-    if common < 2:
+    common = math.gcd(int(coefficient), *(int(term[0]) for term in terms))
+    shared = {
+        factor: least
+        for factor, power in factors.items()
+        if (least := min(power, *(term[1].get(factor, 0) for term in terms))) > 0
+    }
+    if common < 2 and not shared:
         return number, divisor
-    return sympy.Add(*(coefficient // common * rest for coefficient, rest in terms)), divisor // common
+    return sympy.Add(*(_without(term, common, shared) for term in terms)), _without(
+        (coefficient, factors), common, shared
+    )
+
+
+_Factors = tuple[sympy.Expr, dict[sympy.Expr, int]]
+
+
+def _factors(term: sympy.Expr) -> _Factors:
+    """Return the coefficient of a product and its other factors, each with its power."""
+    coefficient, rest = term.as_coeff_Mul()
+    found: dict[sympy.Expr, int] = {}
+    for factor in sympy.Mul.make_args(rest):
+        base, power = factor.as_base_exp()
+        if power.is_Integer and power > 0 and base != 1:
+            found[base] = int(power)
+        elif factor != 1:
+            found[factor] = 1
+    return coefficient, found
+
+
+def _without(term: _Factors, common: int, shared: dict[sympy.Expr, int]) -> sympy.Expr:
+    coefficient, factors = term
+    return sympy.Mul(coefficient // common, *(base ** (n - shared.get(base, 0)) for base, n in factors.items()))
+
+
+def floor_quotient(number: sympy.Expr, divisor: sympy.Expr) -> sympy.Expr:
+    """Return ``number // divisor``."""
+    return _FloorDiv(number, divisor)
 
 
 def total(number: sympy.Expr) -> sympy.Expr:

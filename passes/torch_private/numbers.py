@@ -147,14 +147,14 @@ def _in_form(made: Any, form: Callable[[Any], Any]) -> tuple[sympy.Basic, bool]:
     return expression, made._optimized_summation and expression is made._expr
 
 
-def _shortened(dividend: Number, divisor: Any) -> tuple[Any, Any]:
-    """Return two numbers with the same floored quotient, and with no whole number in common."""
+def _quotient(dividend: Number, divisor: Any) -> Any:
+    """Return the floored quotient, with nothing in common left above and below the line; None where that is as is."""
     left, right = normal_form.shortened(dividend.expr, divisor.expr)
     if right is divisor.expr:
-        return dividend, divisor
-    common = int(divisor.expr) // int(right)
-    hint = _NO_HINT if dividend._hint is None else dividend._hint // common
-    return Number(left, dividend.shape_env, int, hint), dividend.wrap_int(int(right))
+        return None
+    hints = dividend._hint, divisor._hint
+    hint = _NO_HINT if None in hints else operator.floordiv(*hints)
+    return Number(normal_form.floor_quotient(left, right), dividend.shape_env, int, hint)
 
 
 _FORMS: dict[str, Callable[[Any], Any]] = {
@@ -179,7 +179,7 @@ def _remembering(name: str, on_hints: Callable[[Any, Any], Any]) -> Callable[...
         key = (name, left, right, self._optimized_summation, other._optimized_summation)
         found = _RESULTS.get(key)
         if found is None:
-            made = plain(*_shortened(self, other)) if name == "int_floordiv" else plain(self, other)
+            made = (_quotient(self, other) if name == "int_floordiv" else None) or plain(self, other)
             form = _FORMS.get(name)
             if form is not None:
                 made._expr, made._optimized_summation = _in_form(made, form)

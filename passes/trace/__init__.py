@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from lading.passes.signature.arguments import Arguments
     from lading.passes.trace.capture import Capture
+    from lading.passes.trace.earlier_state import EarlierState
     from lading.pipeline.note import Note
     from lading.pipeline.work import Work
 
@@ -94,7 +95,9 @@ class Trace:
         import attrs
         from lading.passes.trace import strategies
         from lading.passes.trace.capture import Again
+        from lading.passes.trace.earlier_state import EarlierState
 
+        earlier = EarlierState(strategies.find("record"))
         arguments = attrs.evolve(
             work.need(Fact.ARGUMENTS),
             answers=self.answers,
@@ -105,7 +108,7 @@ class Trace:
         # Names for weights are given below, to what the graph uses in the end.
         unnamed = attrs.evolve(arguments, parameter_names=())
         with arguments.small_weights_loaded():
-            unnamed, work.model, capture = self._captured(unnamed, names, note)
+            unnamed, work.model, capture = self._captured(unnamed, names, earlier, note)
         arguments = attrs.evolve(unnamed, parameter_names=arguments.parameter_names)
         work.provide(Fact.ARGUMENTS, arguments)
         capture = capture.with_decided_axes()
@@ -113,15 +116,17 @@ class Trace:
         self._finish(arguments, work.model, capture, work, note)
         note.count("nodes", len(work.model.graph))
         note.decided("answered with yes", "libraries ask whether an export is under way", questions=list(self.answers))
-        self._say_what_is_earlier(unnamed, work.need(Fact.GRAPH), note)
+        self._say_what_is_earlier(unnamed, work.need(Fact.GRAPH), earlier, note)
         _report(work.need(Fact.GRAPH), note, state_is_output=self.buffer_outputs)
 
-    def _captured(self, arguments: Arguments, names: Sequence[str], note: Note) -> tuple[Arguments, ir.Model, Capture]:
+    def _captured(
+        self, arguments: Arguments, names: Sequence[str], earlier: EarlierState, note: Note
+    ) -> tuple[Arguments, ir.Model, Capture]:
         """Capture, and in other ways where the capture needs sizes that another one may leave free."""
         from lading.pipeline.errors import LadingError
 
         arguments, model, capture, found = self._tied(arguments, names, note)
-        renewed = self._renewed(arguments, capture)
+        renewed = self._renewed(arguments, capture, earlier)
         if renewed is not None:
             with contextlib.suppress(LadingError):
                 other = self._tied(renewed, (capture.strategy,), note)
@@ -156,33 +161,29 @@ class Trace:
             if not tied:
                 return arguments, model, capture, found
 
-    def _renewed(self, arguments: Arguments, capture: Capture) -> Arguments | None:
+    def _renewed(self, arguments: Arguments, capture: Capture, earlier: EarlierState) -> Arguments | None:
         """Return the arguments without tensors of earlier calls that are to be made anew, None where there are none.
 
         Those are to be that may have fixed an axis, or all of them with `earlier_state = "renew"`.
         """
         import attrs
-        from lading.passes.trace import strategies
-        from lading.passes.trace.earlier_state import earlier_state
 
         if capture.strategy != "record" or not (_sizes_needed(capture) or self.earlier_state == "renew"):
             return None
-        found = earlier_state(arguments, capture, strategies.find("record"))
-        paths = frozenset(one.held.path for one in found if one.why)
+        paths = frozenset(one.held.path for one in earlier.of(arguments, capture) if one.why)
         if paths <= arguments.forgotten:
             return None
         return attrs.evolve(arguments, forgotten=arguments.forgotten | paths)
 
-    def _say_what_is_earlier(self, arguments: Arguments, capture: Capture, note: Note) -> None:
+    def _say_what_is_earlier(self, arguments: Arguments, capture: Capture, earlier: EarlierState, note: Note) -> None:
         """Record, or refuse, the tensors of the graph that the model has made in an earlier call."""
         for path in sorted(arguments.forgotten):
             note.decided("state made anew", "an earlier call has made it, from other inputs", tensor=path)
         if capture.strategy != "record" or not capture.held:
             return
-        from lading.passes.trace import strategies
-        from lading.passes.trace.earlier_state import earlier_state, refused
+        from lading.passes.trace.earlier_state import refused
 
-        found = [one for one in earlier_state(arguments, capture, strategies.find("record")) if one.why]
+        found = [one for one in earlier.of(arguments, capture) if one.why]
         if found and self.earlier_state == "error":
             raise refused(found)
         for one in found:

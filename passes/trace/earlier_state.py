@@ -91,19 +91,32 @@ def _graph_of(attribute: ir.Attr) -> Iterable[ir.Graph]:
     return (attribute.as_graph(),) if attribute.type.name == "GRAPH" else ()
 
 
-def earlier_state(arguments: Arguments, capture: Capture, record: Record) -> list[Earlier]:
-    """Return the tensors of a recorded graph that the model makes itself, in the order of the graph.
+class EarlierState:
+    """Finds the tensors of a recorded graph that the model makes itself; it records the model once to tell.
 
     Args:
-        arguments: what was recorded.
-        capture: what is known of the graph.
         record: records the model anew, without some of these tensors.
     """
-    held = {one.path: one for one in capture.held.values()}
-    remade = {path: capture.remade[path] for path in held if path in capture.remade}
-    for paths in _groups(path for path in held if path not in remade)[:_TRIES]:
-        remade.update(_made_again(arguments, paths, record))
-    return [Earlier(one, remade[path]) for path, one in held.items() if path in remade]
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._made: dict[tuple[frozenset[str], frozenset[str]], dict[str, Remade]] = {}
+
+    def of(self, arguments: Arguments, capture: Capture) -> list[Earlier]:
+        """Return these tensors in the order of the graph.
+
+        Args:
+            arguments: what was recorded.
+            capture: what is known of the graph.
+        """
+        held = {one.path: one for one in capture.held.values()}
+        remade = {path: capture.remade[path] for path in held if path in capture.remade}
+        for paths in _groups(path for path in held if path not in remade)[:_TRIES]:
+            key = arguments.forgotten, paths
+            if key not in self._made:
+                self._made[key] = _made_again(arguments, paths, self._record)
+            remade.update(self._made[key])
+        return [Earlier(one, remade[path]) for path, one in held.items() if path in remade]
 
 
 def _groups(paths: Iterable[str]) -> list[frozenset[str]]:

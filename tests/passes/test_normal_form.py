@@ -98,6 +98,8 @@ def test_a_number_has_no_remainder_to_take_away(number):
         (lambda h, w: (6 * h + 4) // 4, "((3*height) // 2) + 1"),
         (lambda h, w: (4 * h * w) // 6, "(2*height*width) // 3"),
         (lambda h, w: (2 * h - 2 * w) // -4, "(height - width) // -2"),
+        (lambda h, w: (6 * h * w * w) // (4 * w), "(3*height*width) // 2"),
+        (lambda h, w: (h * w + 2 * w) // (w * h), "(height + 2) // height"),
     ],
 )
 def test_a_quotient_has_no_common_number(quotient, text):
@@ -113,3 +115,16 @@ def test_a_shortened_quotient_is_the_quotient(coefficients, divisor, x):
     symbol = sympy.Symbol("x", integer=True)
     number, shorter = normal_form.shortened(a * symbol**2 + b * symbol + c, sympy.Integer(divisor))
     assert (a * x**2 + b * x + c) // divisor == int(number.subs(symbol, x)) // int(shorter)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=3), st.data())
+def test_a_quotient_by_a_product_of_sizes_is_the_quotient(terms, data):
+    divisor = data.draw(st.tuples(st.integers(-9, 9).filter(bool), st.integers(0, 2), st.integers(0, 2)))
+    x, y = sympy.symbols("x y", integer=True, positive=True)
+    whole, by = sum(a * x**n * y**m for a, n, m in terms), divisor[0] * x ** divisor[1] * y ** divisor[2]
+    number, shorter = normal_form.shortened(sympy.sympify(whole), by)
+    for sizes in ({x: 5, y: 3}, {x: 2, y: 7}):
+        assert int(whole.subs(sizes) if whole else 0) // int(by.subs(sizes)) == int(number.subs(sizes)) // int(
+            sympy.sympify(shorter).subs(sizes)
+        )

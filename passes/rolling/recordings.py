@@ -31,6 +31,10 @@ _CALLS = 1500
 """Calls that may be in that recording; where the iterations are long, it has fewer of them."""
 
 
+class _NothingGrows(CannotRoll):
+    """A model has as many calls at one length as at the next: no other lengths show a loop."""
+
+
 @attrs.frozen(eq=False)
 class Rolled:
     """A graph whose loops over an axis run as often as the input says.
@@ -64,6 +68,8 @@ def rolled(arguments: Arguments, special: Specialisation) -> Rolled:
     for lengths in (_LENGTHS, _OTHER_LENGTHS):
         try:
             return _rolled(arguments, special, lengths)
+        except _NothingGrows:
+            raise
         except CannotRoll as error:
             why = why or error
     assert why is not None
@@ -72,11 +78,14 @@ def rolled(arguments: Arguments, special: Specialisation) -> Rolled:
 
 def _rolled(arguments: Arguments, special: Specialisation, lengths: Sequence[int]) -> Rolled:
     axis = special.axis
-    recordings = [_recorded(arguments, axis, length) for length in lengths]
+    recordings = [_recorded(arguments, axis, length) for length in lengths[:2]]
     programs = [one for one, _ in recordings]
     rules, found = described(programs[0], programs[1])
     if not rules.loops:
-        raise CannotRoll("nothing in the model is repeated as often as the axis is long")
+        grows = len(programs[0].calls) != len(programs[1].calls)
+        raise (CannotRoll if grows else _NothingGrows)("nothing in the model is repeated as often as the axis is long")
+    recordings += [_recorded(arguments, axis, length) for length in lengths[2:]]
+    programs = [one for one, _ in recordings]
     _prove(rules, programs[2:])
     longest = _longest(arguments, axis, rules, programs)
     model, results = Writer(rules, programs[0], found, axis, BodyNames()).model()

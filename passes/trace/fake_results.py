@@ -29,6 +29,9 @@ _DEEPEST = 400
 
 _TAGS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.inplace_view})
 _aten = torch.ops.aten
+_SLICE = _aten.slice.Tensor
+_LAST = 2**63 - 1
+"""The index that stands for the end of an axis."""
 _VIEWS = (_aten.view.default, _aten._unsafe_view.default)
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _PLAIN = (type(None), bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
@@ -102,6 +105,8 @@ class FakeResults:
             return plain
         if not axes.sizes:
             return self.fake.dispatch(func, types, args, kwargs)
+        if func is _SLICE and (part := self._sliced(*args, **kwargs)) is not None:
+            return part
         if not self._is_kept(func):
             return self._computed(func, types, args, kwargs)
         tensors: list[torch.Tensor] = []
@@ -135,6 +140,45 @@ class FakeResults:
         undecided = torch_private.sizes_undecided() if as_any else contextlib.nullcontext()
         with undecided:
             return self.fake.dispatch(func, types, args, kwargs)
+
+    def _sliced(self, tensor: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+        """Return a slice whose ends are known to lie inside, or None.
+
+        PyTorch asks whether it is empty, which would be a decision of its own: its size is the difference anyway.
+        """
+        if type(tensor) is not FakeTensor or type(step) is not int or step < 1 or tensor.constant is not None:
+            return None
+        size = tensor.shape[dim]
+        if type(size) is int:
+            return None
+        first, last = self._place(start, size, 0), self._place(end, size, size)
+        if first is None or last is None:
+            return None
+        if self._is_at_least(first, last):
+            last = first
+        elif not self._is_at_least(last, first):
+            return None
+        length = last - first if step == 1 else (last - first + step - 1) // step
+        sizes, strides = list(tensor.shape), list(tensor.stride())
+        sizes[dim], strides[dim] = length, strides[dim] * step
+        offset = tensor.storage_offset() + first * tensor.stride()[dim]
+        meta = torch_private.meta_tensor(self.fake, sizes, strides, offset, tensor.dtype, tensor)
+        return FakeTensor(self.fake, meta, tensor.device)
+
+    def _place(self, index: Any, size: Any, otherwise: Any) -> Any:
+        """Return the place that an index of a slice means, None where it may lie outside."""
+        if index is None or (type(index) is int and index >= _LAST):
+            return size if index is not None else otherwise
+        if type(index) is int and index < 0:
+            index = size + index
+        return index if self._is_at_least(index, 0) and self._is_at_least(size, index) else None
+
+    def _is_at_least(self, number: Any, least: Any) -> bool:
+        """Whether a size is at least another one, whatever free axes there are; nothing is asked."""
+        difference = number - least
+        if type(difference) is int:
+            return difference >= 0
+        return bool(self.axes.bound_sympy(difference.node.expr).lower >= 0)
 
     def empty(self, shape: Sequence[Any], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
         """Return a new contiguous fake tensor. No mode sees it, but what PyTorch asks of its sizes is asked."""

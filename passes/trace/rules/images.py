@@ -9,7 +9,7 @@ import torch
 from lading.passes import torch_private
 from lading.passes.trace.composites import NOT_KEPT
 from lading.passes.trace.recorder import Recorder
-from lading.passes.trace.rules.registry import rule
+from lading.passes.trace.rules.registry import rule, same
 from lading.passes.trace.rules.sizes import as_size
 
 _aten = torch.ops.aten
@@ -81,3 +81,12 @@ def _affine_grid(rec: Recorder, theta: Any, size: Any, align_corners: bool) -> A
     shape = (sizes[0], *sizes[2:], len(sizes) - 2)
     args = (theta, sizes, align_corners)
     return rec.keep(_aten.affine_grid_generator.default, args, (shape, theta.dtype))
+
+
+@rule(torch.grid_sampler)
+def _grid_sampler(rec: Recorder, input: Any, grid: Any, *how: Any) -> Any:
+    overload = {4: _aten.grid_sampler_2d.default, 5: _aten.grid_sampler_3d.default}.get(input.dim())
+    fits = overload is not None and grid.dim() == input.dim() and len(how) == 3
+    if not fits or input.dtype != grid.dtype or not same(input.shape[0], grid.shape[0]):
+        return NOT_KEPT
+    return rec.keep(overload, (input, grid, *how), ((*input.shape[:2], *grid.shape[1:-1]), input.dtype))

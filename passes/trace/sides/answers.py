@@ -21,6 +21,9 @@ from lading.passes.torch_private.names import find
 Number = Any
 """An int, a Fraction, a float or a bool."""
 
+_ROUNDING = 1e-9
+"""Part of a float below which a difference is not decided here."""
+
 _FUNCTIONS = "torch.utils._sympy.functions"
 
 
@@ -56,8 +59,8 @@ def _computed(expression: sympy.Basic, sizes: Mapping[str, int]) -> Number:
         else:
             rule = rules.get(part.func)
             given = [values[place] for place in places]
-            if isinstance(part, sympy.core.relational.Relational) and _floats(given):
-                rule = None  # floats that are nearly equal sympy compares in its own way
+            if isinstance(part, sympy.core.relational.Relational) and _nearly_equal(given):
+                rule = None  # such floats sympy compares in its own way
             values.append(_of_sympy(part.func, given) if rule is None else rule(*given))
     return values[-1]
 
@@ -90,8 +93,12 @@ def _of_sympy(function: Any, given: list[Number]) -> Number:
     return _number(function(*(sympy.sympify(value) for value in given)))
 
 
-def _floats(given: list[Number]) -> bool:
-    return any(isinstance(value, float) for value in given)
+def _nearly_equal(given: list[Number]) -> bool:
+    """Whether two numbers, one of them a float, differ by nothing or by what may be rounding."""
+    left, right = given
+    if not isinstance(left, float) and not isinstance(right, float):
+        return False
+    return not abs(left - right) > _ROUNDING * max(abs(left), abs(right))
 
 
 def _power(base: Number, exponent: Number) -> Number:

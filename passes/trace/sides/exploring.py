@@ -19,7 +19,7 @@ import sympy
 from lading.passes.control_flow import BodyNames
 from lading.passes.signature.arguments import Arguments
 from lading.passes.trace.arithmetic import Arithmetic
-from lading.passes.trace.capture import Capture, Guard, Remade, Specialisation
+from lading.passes.trace.capture import Capture, Guard, Remade, Specialisation, states_equality
 from lading.passes.trace.sides.joining import Way, joined
 from lading.passes.trace.sides.merging import Unmergeable, same_program
 from lading.passes.trace.sides.single import agree_on_causality, axis_of_size_one
@@ -199,7 +199,11 @@ def _decision(guard: Guard) -> Decision:
 
 def _agreements(way: Way) -> set[Decision]:
     """Return what a recording relies on beyond the model's own questions: sizes that have to agree."""
-    return {_decision(guard) for guard in way.capture.guards if not guard.by_user and not guard.harmless}
+    return {
+        _decision(guard)
+        for guard in way.capture.guards
+        if not guard.by_user and not guard.harmless and states_equality(guard.expression, guard.outcome)
+    }
 
 
 def _is_all(asked: Guard, special: Specialisation) -> bool:

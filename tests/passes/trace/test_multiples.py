@@ -149,3 +149,33 @@ def test_a_padded_size_is_not_below_the_size(captured):
     assert [] == [guard.condition for guard in result.capture.guards if not guard.harmless]
     assert result.same_as_eager(torch.randn(3, 16))
     assert result.same_as_eager(torch.randn(1, 9))
+
+
+class Marked(nn.Module):
+    """The mask of shifted windows: regions of an image, the first of which is empty where there is one window alone."""
+
+    def forward(self, x):
+        height = x.shape[1]
+        if height % 4:
+            raise ValueError("not a multiple of the window")
+        mask = torch.zeros(height)
+        for number, part in enumerate((slice(0, -4), slice(-4, -2), slice(-2, None), slice(-2, 0))):
+            mask[part] = number + 1
+        return x + mask
+
+
+def test_a_slice_that_may_be_empty_is_no_decision(captured):
+    result = captured(Marked(), torch.randn(2, 12), dynamic_axes={"x": {0: "batch", 1: "height"}})
+    assert ["height % 4 != 0"] == [guard.condition for guard in result.capture.guards if not guard.harmless]
+    assert result.same_as_eager(torch.randn(3, 4))
+    assert result.same_as_eager(torch.randn(1, 20))
+
+
+@pytest.mark.parametrize("part", [slice(1, -1), slice(None, -2), slice(-2, None), slice(None, None, 2), slice(2, 5)])
+def test_slices_of_a_free_size_are_those_of_the_run(captured, part):
+    def cut(x):
+        return x[:, part] * 2
+
+    result = captured(cut, torch.randn(2, 6), dynamic_axes={"x": {1: "length"}})
+    for length in (5, 7, 11):
+        assert result.same_as_eager(torch.randn(2, length))

@@ -111,6 +111,7 @@ class HeldState:
         self._containers: list[tuple[Any, Any, bool]] = []
         self._functions: list[tuple[_Namespace, Any, Any]] = []
         self._rounding: dict[int, dict[str, Any] | None] = {}
+        self._counting: dict[int, dict[str, Any]] = {}
         self._seen: set[int] = set()
         self._is_touched = False
 
@@ -142,6 +143,7 @@ class HeldState:
         self._take(reach, 0)
 
     def _take(self, reach: Reach, depth: int) -> None:
+        self._counting.update(reach.counting)
         for place, module in reach.rounding.items():
             self._rounding[place] = None if self._rounding.get(place, module) is None else module
         for namespace, key, path, where in reach.names:
@@ -195,6 +197,11 @@ class HeldState:
     def rounding(self) -> list[dict[str, Any]]:
         """The globals of the functions that name `int`, where none of a module's needs Python's own."""
         return [module for module in self._rounding.values() if module is not None]
+
+    @property
+    def counting(self) -> list[dict[str, Any]]:
+        """The globals of the functions that name `len`."""
+        return list(self._counting.values())
 
     def forget(self, paths: Collection[str]) -> None:
         """Make it as though the tensors of these paths had not been made."""
@@ -253,11 +260,13 @@ class Reach:
     Attributes:
         names: namespace, key there, a dotted name, and where that is in words.
         rounding: the globals of the functions that name `int`, by `id`; None where one of these needs Python's own.
+        counting: the globals of the functions that name `len`, by `id`.
     """
 
     def __init__(self) -> None:
         self.names: list[tuple[_Namespace, str, str, str]] = []
         self.rounding: dict[int, dict[str, Any] | None] = {}
+        self.counting: dict[int, dict[str, Any]] = {}
         self._seen: set[int] = set()
 
     def read(self, function: Any) -> None:
@@ -300,6 +309,8 @@ class Reach:
                 self._name(namespace, name, namespace.get(name), name, where, depth)
         module = function.__globals__
         names, bound = _names_of(code)
+        if "len" in names:
+            self.counting[id(module)] = module
         if "int" in names and self.rounding.get(id(module), module) is not None:
             self.rounding[id(module)] = None if needs_the_class(code) else module
         if kind is not None:

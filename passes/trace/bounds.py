@@ -7,11 +7,11 @@ So a comparison with a number out of reach (`if expert == count`, where `expert`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
-from lading.passes.dialect import bind
+from lading.passes.dialect import bind, list_items
 
 _Range = tuple[int, int]
 
@@ -20,6 +20,9 @@ _SAME_NUMBERS = frozenset(
      "clone", "flatten", "index", "index_select", "_to_copy"}
 )  # fmt: skip
 """Operators whose results hold nothing but elements of their first input."""
+
+_GIVES_PLACES = frozenset({"topk", "sort", "max", "min", "median", "mode", "kthvalue"})
+"""Operators whose second result, if there is one, holds places along an axis."""
 
 _CERTAIN: Mapping[str, Callable[[_Range, Any], tuple[bool, bool]]] = {
     # Whether a comparison holds for all numbers of a range, and whether it holds for none.
@@ -39,6 +42,8 @@ def certain(value: ir.Value) -> bool | int | None:
         return None
     if node.op_type in _CERTAIN and node.overload == "Scalar":
         bounds, number = _range(node.inputs[0]), bind(node).keywords.get("other")
+        if isinstance(number, ir.Value) and _is_value_of(number, node.inputs[0]):
+            return _CERTAIN[node.op_type]((0, 0), 0)[0]
         if bounds is None or not isinstance(number, (int, float)):
             return None
         always, never = _CERTAIN[node.op_type](bounds, number)
@@ -47,9 +52,14 @@ def certain(value: ir.Value) -> bool | int | None:
     return found[0] if found is not None and found[0] == found[1] else None
 
 
-def _range(value: ir.Value | None) -> _Range | None:
+def _is_value_of(number: ir.Value, tensor: ir.Value | None) -> bool:
+    """Whether a number was read from a tensor."""
+    reader = _aten(number)
+    return reader is not None and reader.op_type == "_local_scalar_dense" and reader.inputs[0] is tensor
+
+
+def _range(value: ir.Value | None, column: int | None = None) -> _Range | None:
     """Return the least and the greatest number that a tensor of whole numbers can hold."""
-    column: int | None = None
     while value is not None and (node := _aten(value)) is not None:
         tensor = node.inputs[0] if node.inputs else None
         if tensor is None or value.dtype is None or not value.dtype.is_integer():
@@ -59,12 +69,23 @@ def _range(value: ir.Value | None) -> _Range | None:
             value = tensor
         elif node.op_type == "nonzero" and not node.overload:
             return _places(tensor, column)
-        elif node.op_type in ("argmax", "argmin") or (node.op_type in ("topk", "sort") and value.index() == 1):
+        elif node.op_type in ("cat", "stack"):
+            return _either(list_items(tensor))
+        elif node.op_type in ("argmax", "argmin") or (node.op_type in _GIVES_PLACES and value.index() == 1):
             dim = bind(node).keywords.get("dim")
             return _whole_axis(tensor, dim) if isinstance(dim, int) else _all_elements(tensor)
         else:
             return None
     return None
+
+
+def _either(parts: Sequence[ir.Value | None]) -> _Range | None:
+    """Return the range of what is one of several tensors."""
+    found = [_range(part) for part in parts]
+    known = [one for one in found if one is not None]
+    if not known or len(known) < len(found):
+        return None
+    return min(one[0] for one in known), max(one[1] for one in known)
 
 
 def _aten(value: ir.Value) -> ir.Node | None:

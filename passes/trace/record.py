@@ -33,7 +33,7 @@ from lading.passes.trace.sides.counts import by_values
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.trace.weight_names import in_order
-from lading.passes.trace.whole_numbers import kept_symbolic
+from lading.passes.trace.whole_numbers import kept_symbolic, lengths_kept_symbolic
 from lading.pipeline.errors import CaptureError, LadingError, UsageError
 
 R = TypeVar("R")
@@ -258,6 +258,7 @@ class Run:
             stack.enter_context(self.state.held.remembered_apart())
             stack.enter_context(self.places.following())
             stack.enter_context(torch_private.functionalized())
+            stack.enter_context(lengths_kept_symbolic(self.state.held.counting))
             if self.axes.sizes:
                 stack.enter_context(torch_private.symbolic_kernels())
             if self.arguments.keeps_rounded:

@@ -21,10 +21,11 @@ from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.bounds import certain
 from lading.passes.trace.capture import Baked
 from lading.passes.trace.fake_results import FakeResults
+from lading.passes.trace.known_scalars import size_computed
 from lading.passes.trace.quantized import Quantization
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sources import Places
-from lading.passes.trace.storage import RESIZES, STRIDED, resized_by_strides, strided_call
+from lading.passes.trace.storage import RESIZES, STRIDED, as_asked, resized_by_strides, strided_call
 from lading.passes.trace.symbols import Axes
 from lading.passes.weights import Weight
 from lading.pipeline.errors import CaptureError
@@ -86,6 +87,7 @@ _QUERIES = _queries()
 
 _READS_VALUE = _aten._local_scalar_dense.default
 _MAKES_SCALAR = _aten.scalar_tensor.default
+_VIEW = _aten.view.default
 
 
 def _unwrapped(argument: Any) -> Any:
@@ -522,6 +524,8 @@ class Recorder(UntracedMode):
                 raise
             return self.shadow.run(self, func, args, kwargs)
         self.axes.operator = None
+        if func is _VIEW and (asked := as_asked(result, args[1])) is not None:
+            result = self.fake.dispatch(_aten.as_strided.default, (), (args[0], *asked, args[0].storage_offset()), {})
         if self._quiet:
             return result
         if func is _READS_VALUE and not isinstance(result, _SYMBOLIC):
@@ -535,6 +539,8 @@ class Recorder(UntracedMode):
         self.write(func, args, kwargs, result)
         if func is _MAKES_SCALAR and isinstance(args[0], torch.SymInt) and not result.is_floating_point():
             result.item_memo = args[0]  # so that the number can be had back from it
+        elif (size := size_computed(func, args, kwargs, self.axes)) is not None:
+            result.item_memo = size
         return result
 
     def _refuse_write(self, func: Any, args: Sequence[Any]) -> None:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+import sympy
 import torch
 from lading.pipeline.errors import CaptureError
 
@@ -87,10 +88,28 @@ def _order_in_memory(tensor: torch.Tensor) -> tuple[int, ...] | None:
     given = tuple(range(len(sizes)))
     if _side_by_side(sizes, strides, given):
         return given
-    if not all(type(stride) is int for stride in strides):
-        return None
-    order = tuple(sorted(given, key=lambda axis: -strides[axis]))
-    return order if _side_by_side(sizes, strides, order) else None
+    order = tuple(_from_innermost(sizes, strides))[::-1]
+    return order if len(order) == len(given) else None
+
+
+def _from_innermost(sizes: Sequence[Any], strides: Sequence[Any]) -> Iterator[int]:
+    """Yield axes from the innermost in memory to the outermost, as far as each begins where the one before it ends."""
+    left = list(range(len(sizes)))
+    expected: Any = 1
+    while left:
+        single = next((axis for axis in left if type(sizes[axis]) is int and sizes[axis] <= 1), None)
+        axis = single
+        if axis is None:
+            axis = next((one for one in reversed(left) if _equal(strides[one], expected)), None)
+        if axis is None:
+            axis = next((one for one in reversed(left) if _in_example(strides[one]) == _in_example(expected)), None)
+            if axis is None or _in_example(expected) is None:
+                return
+            torch._check(strides[axis] == expected)  # sizes at which it is not so are outside of a stated limit
+        left.remove(axis)
+        if single is None:
+            expected = expected * sizes[axis]
+        yield axis
 
 
 def _side_by_side(sizes: Sequence[Any], strides: Sequence[Any], order: Sequence[int]) -> bool:
@@ -107,5 +126,43 @@ def _side_by_side(sizes: Sequence[Any], strides: Sequence[Any], order: Sequence[
 
 def _equal(left: Any, right: Any) -> bool:
     # Symbols are compared as they are written: asking them would leave a guard.
-    plain = [item if type(item) is int else item.node.expr for item in (left, right)]
-    return bool(plain[0] == plain[1])
+    return bool(_written(left) == _written(right))
+
+
+def _written(size: Any) -> Any:
+    return size if type(size) is int else size.node.expr
+
+
+def _in_example(size: Any) -> Any:
+    """Return what a size is in the example, None where only the run knows it."""
+    if type(size) is int:
+        return size
+    found = size.node.expr.xreplace(size.node.shape_env.backed_var_to_val)
+    return int(found) if found.is_number else None
+
+
+# ---- views -----------------------------------------------------------------------------------------------------------
+
+
+def as_asked(result: torch.Tensor, wanted: Sequence[Any]) -> tuple[list[Any], list[Any]] | None:
+    """Return sizes and strides of a view with the numbers that it was asked for, None where it has them.
+
+    PyTorch divides where a free size is taken apart: `view(-1, length // 8, 8)` has `length // (length // 8)` columns.
+    """
+    pairs = list(zip(result.shape, wanted, strict=True))
+    written = {
+        _written(size): sympy.Integer(number)
+        for size, number in pairs
+        if type(number) is int and number >= 0 and type(size) is not int
+    }
+    if not written:
+        return None
+    sizes = [size if type(number) is not int or number < 0 else number for size, number in pairs]
+    return sizes, [_rewritten(stride, written) for stride in result.stride()]
+
+
+def _rewritten(size: Any, written: Mapping[Any, sympy.Integer]) -> Any:
+    if type(size) is int:
+        return size
+    expression = size.node.expr.xreplace(written)
+    return int(expression) if expression.is_number else size.node.shape_env.create_symintnode(expression, hint=None)

@@ -262,8 +262,8 @@ class Axes(AskedShapeEnv):
             self._ask(orig_expr, hinted, True)
             self._divide(orig_expr, hinted)
             return hinted
-        if not by_user and self.general and self._is_small_question(orig_expr):
-            answer = self._answers[key] = sympy.sympify(_SMALL_QUESTIONS[type(orig_expr), orig_expr.rhs])
+        if not by_user and self.general and (answer := self._small_answer(orig_expr)) is not None:
+            self._answers[key] = answer
             self.contradicted = self.contradicted or orig_expr.xreplace(self.backed_var_to_val) != answer
             return answer
         replaced, guards = len(self.replacements), len(self.guards)
@@ -342,20 +342,21 @@ class Axes(AskedShapeEnv):
         # Sizes that have to agree for the model to run at all are worth stating.
         return not states_equality(question, answer)
 
-    def _is_small_question(self, question: sympy.Basic) -> bool:
-        """Whether an operator asks if a size that depends on free axes is 0 or 1, where that is open.
+    def _small_answer(self, question: sympy.Basic) -> sympy.Basic | None:
+        """Return what an operator is told that asks if a size of free axes is 0 or 1, None for another question.
 
         Most ask it to save work (nothing to do, contiguous anyway, no broadcast) and are right without the answer.
         """
-        if (type(question), getattr(question, "rhs", None)) not in _SMALL_QUESTIONS:
-            return False
-        if self.operator in _RANK_CHANGING or question.lhs.has(*_REMAINDERS):
-            return False
+        if question.is_Relational and question.lhs.is_number:
+            question = question.reversed  # `1 < size`
+        answer = _SMALL_QUESTIONS.get((type(question), getattr(question, "rhs", None)))
+        if answer is None or self.operator in _RANK_CHANGING or question.lhs.has(*_REMAINDERS):
+            return None
         size = self.replace(question.lhs)
         if not size.free_symbols or not self._is_of_axes(size.free_symbols):
-            return False
+            return None
         ends = self.bound_sympy(size)
-        return bool(ends.lower >= 0 and ends.upper > 1)
+        return sympy.sympify(answer) if ends.lower >= 0 and ends.upper > 1 else None
 
     @contextlib.contextmanager
     def supposing(self, fact: sympy.Basic) -> Iterator[None]:

@@ -60,12 +60,27 @@ def kept_symbolic(modules: Iterable[dict[str, Any]]) -> Iterator[None]:
         def __hash__(cls) -> int:
             return hash(int)
 
-    whole = Likeness("int", (int,), {})
-    changed = [module for module in modules if module.get("int", _MISSING) is _MISSING]
+    with _among(modules, "int", Likeness("int", (int,), {})):
+        yield
+
+
+def lengths_kept_symbolic(modules: Iterable[dict[str, Any]]) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which functions with these globals get a size where they ask a tensor for its `len`."""
+
+    def length(value: Any) -> Any:
+        size: Any = value.shape[0] if isinstance(value, torch.Tensor) and value.dim() else None
+        return size if isinstance(size, torch.SymInt) else len(value)
+
+    return _among(modules, "len", length)
+
+
+@contextlib.contextmanager
+def _among(modules: Iterable[dict[str, Any]], name: str, likeness: Any) -> Iterator[None]:
+    changed = [module for module in modules if module.get(name, _MISSING) is _MISSING]
     for module in changed:
-        module["int"] = whole
+        module[name] = likeness
     try:
         yield
     finally:
         for module in changed:
-            del module["int"]
+            del module[name]

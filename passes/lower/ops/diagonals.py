@@ -108,11 +108,23 @@ def diagonal_scatter(
     return moved(op, op.Where(op.const(mask, ir.DataType.BOOL), spread, last), [-2, -1], [dim1 % rank, dim2 % rank])
 
 
+def _computed_positions(
+    op: Emitter, size: Sequence[int | ir.Value], stride: Sequence[int | ir.Value], storage_offset: int | ir.Value | None
+) -> ir.Value:
+    """Compute at run time which elements a strided call reads."""
+    positions = op.scalar(storage_offset or 0)
+    for axis, (count, step) in enumerate(zip(size, stride, strict=True)):
+        steps = op.Mul(op.Range(op.i64(0), op.scalar(count), op.i64(1)), op.scalar(step))
+        inner = len(size) - axis - 1
+        positions = op.Add(positions, op.Unsqueeze(steps, list(range(1, inner + 1))) if inner else steps)
+    return positions
+
+
 def _strided_positions(
     op: Emitter, x: ir.Value, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
 ) -> np.ndarray:
     if any(isinstance(item, ir.Value) for item in (*size, *stride, storage_offset)):
-        raise op.cannot("as_strided with sizes that are only known at run time has no counterpart")
+        raise op.cannot("writing by strides that are only known at run time has no counterpart")
     positions = np.full([], storage_offset or 0, np.int64)
     for count, step in zip(size, stride, strict=True):
         positions = positions[..., None] + np.arange(count) * step
@@ -128,6 +140,8 @@ def as_strided(
     op: Emitter, x: ir.Value, *, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> ir.Value:
     """Read the elements of a contiguous tensor by strides."""
+    if any(isinstance(item, ir.Value) for item in (*size, *stride, storage_offset)):
+        return op.Gather(flat(op, x), _computed_positions(op, size, stride, storage_offset), axis=0)
     return op.Gather(flat(op, x), op.i64(_strided_positions(op, x, size, stride, storage_offset)), axis=0)
 
 

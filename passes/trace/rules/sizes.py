@@ -83,6 +83,24 @@ def _flattened(data: Any, flat: list[Any]) -> list[int] | None:
     return [len(shapes), *(shapes[0] or [])]
 
 
+def _numbers_rule(function: Any) -> None:
+    def of_numbers(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make a tensor of the first of two numbers, as PyTorch does; it does so too late for a size to stay one."""
+        numbers = (bool, int, float, *_SYMBOLIC)
+        others = (*args, *(kwargs.get(name, 0) for name in ("other", "exponent")))
+        if not all(isinstance(one, numbers) for one in (input, *others)):
+            return NOT_KEPT
+        if not any(isinstance(one, _SYMBOLIC) for one in (input, *others)):
+            return NOT_KEPT
+        return function(_tensor_of_sizes(rec, input) if isinstance(input, _SYMBOLIC) else input, *args, **kwargs)
+
+    rule(function)(of_numbers)
+
+
+for _name in ("add", "sub", "mul", "div", "true_divide", "floor_divide", "remainder", "fmod"):
+    _numbers_rule(getattr(torch, _name))
+
+
 # ---- sizes that are tensors ------------------------------------------------------------------------------------------
 
 

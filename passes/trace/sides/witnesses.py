@@ -70,7 +70,8 @@ def _combinations(
     columns = []
     for name in moved:
         size = sizes[name]
-        inside = [near for number in constants for near in (number + 3, 2 * number + 3, number - 2)]
+        # Large sizes come first: small ones are more often equal to others by chance.
+        inside = [near for number in reversed(constants) for near in (number + 3, 2 * number + 3, number - 2)]
         border = [near for number in constants for near in (number + 1, number - 1, number, 2 * number)]
         larger = 2 * size + 3
         # Numbers far below the size are divisors rather than borders, and a model may have a least size.

@@ -28,6 +28,8 @@ def asked(question):
         lambda x: (x > 0).nonzero()[0][0] > 3,
         lambda x: x.reshape(2, 2).nonzero()[0, 1] <= 1,
         lambda x: torch.nn.functional.one_hot(x.topk(2).indices, 9).sum(0).nonzero()[0][0] == 8,
+        lambda x: x.max(0).indices == 4,
+        lambda x: torch.cat([x.max(0, keepdim=True).indices, x.topk(2).indices])[1] == 4,
     ],
 )
 def test_a_place_beyond_the_size_is_out_of_reach(question):
@@ -44,6 +46,7 @@ def test_a_place_beyond_the_size_is_out_of_reach(question):
         lambda x: x.reshape(2, 2).nonzero()[0, 0] == 1,
         lambda x: (1 - torch.nn.functional.one_hot(x.topk(2).indices, 9)).sum(0).nonzero()[0][0] == 8,
         lambda x: (x.argmax(0) + 1) == 4,
+        lambda x: torch.stack([x.argmax(0), x.long()[3]])[1] == 4,
     ],
 )
 def test_a_place_within_the_size_is_for_the_run_to_know(question):

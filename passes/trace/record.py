@@ -30,6 +30,7 @@ from lading.passes.trace.row_loops import RowLoops
 from lading.passes.trace.script.children import interpreted
 from lading.passes.trace.shadow import Shadow
 from lading.passes.trace.sides.counts import by_values
+from lading.passes.trace.size_keys import hashed_sizes
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.trace.weight_names import in_order
@@ -261,6 +262,7 @@ class Run:
             stack.enter_context(lengths_kept_symbolic(self.state.held.counting))
             if self.axes.sizes:
                 stack.enter_context(torch_private.symbolic_kernels())
+                stack.enter_context(hashed_sizes(self.axes))
             if self.arguments.keeps_rounded:
                 stack.enter_context(kept_symbolic(self.state.held.rounding))
             stack.enter_context(self.recorder)

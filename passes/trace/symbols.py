@@ -198,6 +198,12 @@ class Axes(AskedShapeEnv):
                 return self._kept(orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec, by_user)
         return self._kept(orig_expr, hint, fx_node, size_oblivious, fallback_value, forcing_spec, by_user)
 
+    def asked_for_the_model(self, question: sympy.Basic) -> bool:
+        """Decide a question on sizes that the user's Python puts without saying so, as one of its own."""
+        if question in (sympy.true, sympy.false):
+            return bool(question)
+        return bool(self._kept(question, None, None, False, None, False, True))
+
     def _kept(
         self,
         orig_expr: sympy.Basic,

@@ -84,7 +84,7 @@ class Explorer:
                 continue
             other, turned = found
             _agree(asked, way, other)
-            if same_program(way.recording, other.recording, self.names):
+            if not _asks_more(other, way) and same_program(way.recording, other.recording, self.names):
                 why = f"{asked.condition}: both sides are one program"
                 self.notes.append(("decision without effect", why, asked.source))
                 limits.append(attrs.evolve(asked, harmless=True))
@@ -204,6 +204,15 @@ def _agreements(way: Way) -> set[Decision]:
         for guard in way.capture.guards
         if not guard.by_user and not guard.harmless and states_equality(guard.expression, guard.outcome)
     }
+
+
+def _asks_more(other: Way, way: Way) -> bool:
+    """Whether one way comes to questions that the other does not, as in `length > 8 and rows > 2`."""
+    known = {guard.expression for guard in way.capture.guards}
+    return any(
+        guard.by_user and not guard.harmless and has_two_sides(guard) and guard.expression not in known
+        for guard in other.capture.guards
+    )
 
 
 def _is_all(asked: Guard, special: Specialisation) -> bool:

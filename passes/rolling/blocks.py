@@ -7,7 +7,7 @@ one has not. Whatever the longer one has more there are whole iterations, equal 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 from lading.passes.rolling.programs import CannotRoll, Program
@@ -38,13 +38,14 @@ class Block:
         return self.counts != (1, 1)
 
 
-def blocks(shorter: Program, longer: Program, apart: Sequence[int]) -> list[Block]:
+def blocks(shorter: Program, longer: Program, apart: Sequence[int], behind: Collection[int] = ()) -> list[Block]:
     """Divide two recordings of one model into blocks.
 
     Args:
         shorter: the recording of the smaller length.
         longer: that of the larger one.
         apart: for each loop in order, how many of its first iterations are to stand before it.
+        behind: the loops of which the last iteration is to stand behind it.
 
     Raises:
         CannotRoll: they differ in more than the number of iterations.
@@ -70,16 +71,17 @@ def blocks(shorter: Program, longer: Program, apart: Sequence[int]) -> list[Bloc
             start -= size
         skipped = (apart[loops] if loops < len(apart) else 0) * size
         start += skipped
+        last = size if loops in behind else 0
         loops += 1
         straight = start - right
-        count = (end - start) // size
+        count = (end - start - last) // size
         if count < _FEWEST - 1:
             raise CannotRoll("too few iterations are alike")
         if straight:
             found.append(Block((left, right), straight))
         found.append(Block((left + straight, start), size, (count, count + more)))
-        left += same
-        right = end + size * more
+        left += same - last
+        right = end + size * more - last
 
 
 def _common(one: Sequence[int], other: Sequence[int], left: int, right: int) -> int:

@@ -152,6 +152,14 @@ class _Uneven(CannotRoll):
         self.loop = loop
 
 
+class _LastApart(CannotRoll):
+    """The last iteration makes tensors of other sizes than the others."""
+
+    def __init__(self, loop: int) -> None:
+        super().__init__("the iterations make tensors of different sizes")
+        self.loop = loop
+
+
 def described(shorter: Program, longer: Program) -> tuple[Description, list[Block]]:
     """Return the rules that two recordings follow, and where their calls stand in them.
 
@@ -159,10 +167,15 @@ def described(shorter: Program, longer: Program) -> tuple[Description, list[Bloc
         CannotRoll: they follow none.
     """
     apart: list[int] = []
+    behind: set[int] = set()
     while True:
-        found = blocks(shorter, longer, apart)
+        found = blocks(shorter, longer, apart, behind)
         try:
             return _Rules(shorter, longer, found).description(), found
+        except _LastApart as uneven:
+            if uneven.loop in behind:
+                raise CannotRoll(str(uneven)) from None
+            behind.add(uneven.loop)
         except _Uneven as uneven:
             apart += [0] * (uneven.loop + 1 - len(apart))
             apart[uneven.loop] += 1
@@ -318,7 +331,7 @@ class _Rules:
                 wanted = [(at.block, turn, *part) for turn in turns for part in parts]
                 if wanted == [self._made_by(one, side) for one in members[start : start + len(wanted)]]:
                     if not all(self._is_even(at.block, *part) for part in parts):
-                        raise CannotRoll("the iterations make tensors of different sizes")
+                        raise _LastApart(self.loops.index(at.block))
                     return All(at.block, parts, backwards)
         return None
 

@@ -183,8 +183,8 @@ class _Reader:
 
 
 def is_unbinding(node: ir.Node) -> bool:
-    """Whether a node gives each element along one dimension as an output, so that their number is a length."""
-    return (node.domain, node.op_type, node.overload) == ("aten", "unbind", "int")
+    """Whether a node takes a tensor apart along one dimension, so that the number of its outputs is a length."""
+    return (node.domain, node.op_type, node.overload) in (("aten", "unbind", "int"), ("aten", "split", "Tensor"))
 
 
 def _dims(value: ir.Value) -> tuple[Any, ...] | None:

@@ -19,9 +19,15 @@ from lading.passes.rolling.description import (
 from lading.passes.rolling.programs import FromCall, Program
 
 
-def follows(rules: Description, program: Program) -> bool:
-    """Whether a recording, of any length, has the calls, numbers and results that rules give for that length."""
-    return _Instance(rules, program).agrees()
+def follows(rules: Description, program: Program, *, fewest: int = 0) -> bool:
+    """Whether a recording has the calls, numbers and results that rules give for its length.
+
+    Args:
+        rules: the rules of the rolled model.
+        program: the recording.
+        fewest: how often each loop has to run: of what no iteration has made, no runtime can tell all the sizes.
+    """
+    return _Instance(rules, program, fewest).agrees()
 
 
 class _Apart(Exception):
@@ -31,7 +37,8 @@ class _Apart(Exception):
 class _Instance:
     """Rules at one length, beside the recording of that length."""
 
-    def __init__(self, rules: Description, program: Program) -> None:
+    def __init__(self, rules: Description, program: Program, fewest: int) -> None:
+        self.fewest = fewest
         self.rules = rules
         self.program = program
         self.places: dict[tuple[int, int, int], int] = {}
@@ -56,7 +63,7 @@ class _Instance:
         total = 0
         for block, stretch in enumerate(self.rules.stretches):
             count = 1 if stretch.count is None else self._whole(stretch.count, 0)
-            if count < 0:
+            if count < (0 if stretch.count is None else self.fewest):
                 raise _Apart
             self.counts.append(count)
             for iteration in range(count):

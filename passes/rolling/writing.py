@@ -39,17 +39,17 @@ class Writer:
         description: the rules.
         example: the shorter of the two recordings that they were found in; its nodes say what is written.
         found: where its calls stand in the description.
-        axis: the name of the axis of the loops.
+        count: the number that says how often the loops run, over the sizes of the inputs.
         names: gives names to values at the border of bodies.
     """
 
     def __init__(
-        self, description: Description, example: Program, found: Sequence[Block], axis: str, names: BodyNames
+        self, description: Description, example: Program, found: Sequence[Block], count: sympy.Basic, names: BodyNames
     ) -> None:
         self.description = description
         self.example = example
         self.blocks = found
-        self.length = axis_symbol(axis)
+        self.length = count
         self.names = names
         self.nodes: list[ir.Node] = []
         self.values: dict[tuple[int, int, int], ir.Value] = {}
@@ -258,7 +258,9 @@ class Writer:
             return self.loops[self.current].carried[operand]
         if isinstance(operand, Row):
             step = self.description.stretches[operand.block].steps[operand.place]
-            tensor, dim = step.operands
+            tensor, *size, dim = step.operands
+            if size:
+                return self._piece(self._tensor(tensor), int(dim.fixed), size[0], operand.index)  # type: ignore[union-attr,arg-type]
             return self._select(self._tensor(tensor), int(dim.fixed), operand.index)  # type: ignore[union-attr]
         if isinstance(operand, Element):
             loop = self.loops[operand.block]
@@ -276,6 +278,20 @@ class Writer:
         shape = None if tensor.shape is None else ir.Shape([d for p, d in enumerate(tensor.shape) if p != dim])
         output = ir.Value(type=tensor.type, shape=shape)
         self._encode(_aten.select.int, [dialect.held(tensor), dim, self._number(index)], [output])
+        return output
+
+    def _piece(self, tensor: ir.Value, dim: int, size: Line, index: Line) -> ir.Value:
+        """Return a piece of those that `split` gives: the last one ends with the tensor."""
+        shape = None if tensor.shape is None else ir.Shape(list(tensor.shape))
+        if shape is not None:
+            shape[dim] = self.names.take("size")
+        output = ir.Value(type=tensor.type, shape=shape)
+        length = self._expression(size)
+        start = sympy.expand(length * self._expression(index))
+        ends = [
+            int(one) if one.is_Integer else dialect.held(self.arithmetic.value(one)) for one in (start, start + length)
+        ]
+        self._encode(_aten.slice.Tensor, [dialect.held(tensor), dim, *ends, 1], [output])
         return output
 
     def _alias(self, value: ir.Value) -> ir.Value:

@@ -55,7 +55,7 @@ def hashed_sizes(axes: Axes) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.SymInt.__hash__ = plain  # type: ignore[assignment, method-assign]
+        torch.SymInt.__hash__ = plain  # type: ignore[method-assign]
 
 
 def _hash(size: sympy.Basic, keys: Sequence[sympy.Basic], axes: Axes) -> int:

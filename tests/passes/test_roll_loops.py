@@ -318,3 +318,45 @@ class Differences(nn.Module):
 def test_iterations_that_make_tensors_of_different_sizes_are_not_rolled_up():
     with pytest.raises(lading.CaptureError, match="iterations make tensors of different sizes"):
         export(Differences())
+
+
+class Pieces(nn.Module):
+    """Rows in fours, of which the last may be fewer, with a state that each piece hands to the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        state, pieces = x.new_zeros(x.shape[0], 4), []
+        for piece in torch.split(x, 4, dim=1):
+            made = (self.layer(piece) + state[:, None]).softmax(1)
+            state = made.amax(1)
+            pieces.append(made)
+        return torch.cat(pieces, 1), state
+
+
+class PiecesTogether(nn.Module):
+    """Three tensors in pieces at once."""
+
+    def forward(self, x):
+        parts = zip(x.split(3, 1), (x * 2).split(3, 1), x.exp().split(3, 1), strict=True)
+        return torch.cat([(q @ k.transpose(1, 2)).softmax(-1) @ v for q, k, v in parts], 1)
+
+
+class InPairs(nn.Module):
+    """Runs over half of an axis."""
+
+    def forward(self, x):
+        pairs = [x[:, 2 * t : 2 * t + 2].softmax(1).flatten(1) for t in range(x.shape[1] // 2)]
+        return torch.stack(pairs, 1) if pairs else x.new_zeros(x.shape[0], 0, 8)
+
+
+@pytest.mark.parametrize("model", [Pieces, PiecesTogether, InPairs])
+@pytest.mark.parametrize("length", [1, 6, 9])
+def test_a_loop_that_runs_as_often_as_a_quotient_of_the_axis_is_right_at_every_length(model, length):
+    network = model()
+    exported = lading.export(network, torch.randn(2, length, 4), dynamic_axes=AXES, settings=RECORDED)
+    lengths = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 17, 31, 32, 33)
+    assert () == tuple(exported.limits)
+    assert [] == [found for size in lengths for found in differs(exported, network, 3, size)]

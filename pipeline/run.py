@@ -18,11 +18,12 @@ import attrs
 from .audit import SCHEMA, AuditLog, Sink
 from .delta import delta
 from .errors import InternalError, LadingError, UsageError
-from .fingerprint import Survey, survey
+from .fingerprint import NOTHING, Survey
 from .measure import Clock
 from .note import Note
 from .recipe import LATEST
 from .registry import reference_of
+from .surveyor import Surveyor
 from .trail import Trail
 from .work import Target, Work
 
@@ -102,7 +103,8 @@ class _Run:
     reproducer: Reproducer | None
     trail: Trail
     start: str | None = None
-    before: Survey = attrs.field(factory=lambda: survey(None))
+    before: Survey = NOTHING
+    surveyor: Surveyor = attrs.field(factory=Surveyor)
     begun: Clock = attrs.field(factory=Clock.now)
     applied: int = 0
     unchanged: int = 0
@@ -196,7 +198,7 @@ class _Run:
             self.reproducer.keep(self.work.model)
 
     def _look(self) -> None:
-        self.before = survey(self.work.model)
+        self.before = self.surveyor.look(self.work.model)
 
     def _record(self, note: Note, before: Survey) -> dict[str, Any]:
         self.warned += len(note.warnings)

@@ -228,6 +228,7 @@ def run_export(
         stack.enter_context(_collector_paused())
         stack.enter_context(_outside_of_modes())
         stack.enter_context(_compiler_unneeded())
+        stack.enter_context(_one_thread())
         if verbose:
             sinks.append(stack.enter_context(_told_on_stderr()))
         if log is not None:
@@ -256,6 +257,13 @@ def _compiler_unneeded() -> contextlib.AbstractContextManager[None]:
     from .passes.torch_private import compiler_unneeded
 
     return compiler_unneeded()
+
+
+def _one_thread() -> contextlib.AbstractContextManager[None]:
+    """Do the export's own work with tensors in one thread; what runs the model has those of the caller."""
+    from .passes.torch_private import one_thread
+
+    return one_thread()
 
 
 @contextlib.contextmanager

@@ -67,8 +67,10 @@ class Verify:
     def run(self, work: Work, note: Note) -> None:
         """Check, record, and raise if a check failed."""
         from .signature.interface import interface_of
+        from .torch_private import threads_of_the_caller
 
-        self.compare(work, note, None if work.model is None else interface_of(work.model.graph))
+        with threads_of_the_caller():
+            self.compare(work, note, None if work.model is None else interface_of(work.model.graph))
 
     def compare(self, work: Work, note: Note, interface: Interface | None) -> None:
         """Check a file whose inputs and outputs are those of the call as `interface` says; None for by their places.

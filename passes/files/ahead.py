@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 B = TypeVar("B", bound=Sized)
 
 _DEPTH = 4
-_ALONE = 1 << 20
+_ALONE = 16 << 20
 """Bytes that are made without a thread: if there are no more, one would cost more than it saves."""
 _LOOKS_UP = 0.1
 """Seconds after which a maker that waits for room looks whether anybody still takes what it makes."""

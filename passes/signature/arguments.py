@@ -165,10 +165,11 @@ class Arguments:
         The model is left as it was: it writes into copies of its buffers.
         """
         import torch
+        from lading.passes import torch_private
         from lading.passes.model_state import preserved, replaced
         from lading.passes.trace.outputs import result_leaves
 
-        with preserved(self.model) as state, torch.no_grad():
+        with preserved(self.model) as state, torch.no_grad(), torch_private.threads_of_the_caller():
             rewrites = state.rewrites_weights()
             copies: dict[int, torch.Tensor] = {}
             loaded = None if self.attached is None else self.attached.loader()

@@ -73,6 +73,7 @@ from lading.passes.torch_private.scripts import (
     script_type_name,
 )
 from lading.passes.torch_private.symbolics import SymbolicGraph, registered_symbolics
+from lading.passes.torch_private.threads import one_thread, threads_of_the_caller
 
 __all__ = [
     "SYMBOLS",
@@ -103,6 +104,7 @@ __all__ = [
     "meta_tensor",
     "missing",
     "observed_fake_quantization",
+    "one_thread",
     "only_overload",
     "operator_name",
     "outside_of_modes",
@@ -126,6 +128,7 @@ __all__ = [
     "sizes_undecided",
     "symbolic_kernels",
     "takes_composites_apart",
+    "threads_of_the_caller",
     "unasked_masks",
     "unbacked_integer",
     "unchecked_packed_states",

@@ -81,10 +81,10 @@ class _Reading:
             self._tensor(value.const_value)
         for node in graph:
             found += (node, node.name, node.op_type, node.domain, node.overload, node.inputs, node.doc_string)
-            for value in node.inputs:
-                if value is not None and value not in known:
-                    self._value(value)
-                    self._tensor(value.const_value)
+            for read in node.inputs:
+                if read is not None and read not in known:
+                    self._value(read)
+                    self._tensor(read.const_value)
             for value in node.outputs:
                 self._value(value)
             if node.metadata_props:

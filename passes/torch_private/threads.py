@@ -2,7 +2,7 @@
 """How many threads the calling thread's own work with tensors is spread over.
 
 PyTorch spreads an operator on more than 32768 elements over all processors, where threads that have nothing to do yet
-wait by asking again and again. An export copies and samples thousands of tensors of that size, and the waiting takes far
+wait by asking again and again. An export copies and samples thousands of tensors of that size, and waiting takes far
 more processor time than the work. `torch.set_num_threads` would change the number for other threads too.
 """
 

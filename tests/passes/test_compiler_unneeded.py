@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports leave PyTorch's compiler unloaded, and whoever needs it gets it whole, during an export and after one.
 
-Nor do they load what only other calls need: a runtime to verify with, networkx to draw plans.
+Nor do they load what only other calls need: a runtime to verify with, networkx to draw plans, a console to log to.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Asking(torch.nn.Module):
 
 loaded = {}
 def note(what):
-    unneeded = ("torch._dynamo", "torch._inductor", "networkx", "onnxruntime", "onnxscript", "scipy")
+    unneeded = ("torch._dynamo", "torch._inductor", "networkx", "onnxruntime", "onnxscript", "scipy", "structlog")
+    unneeded = (*unneeded, "rich")
     loaded[what] = sorted(name for name in sys.modules if name.startswith(unneeded))
 x = torch.randn(2, 1, 6, 6)
 lading.export(Model().eval(), x)

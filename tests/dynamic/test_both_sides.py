@@ -301,3 +301,40 @@ def test_an_axis_that_the_model_fixes_leaves_the_other_decisions_their_sides(fre
     exported = free(model, [torch.randn(3, 4)], axes, settings=["dynamic-axes.on_fixed_axis=warn"])
     assert (3, "length") == exported.exported.model.graph.inputs[0].shape.dims[:2]
     assert ["", ""] == [exported.differs(torch.randn(3, length)) for length in (4, 7)]
+
+
+def kept_answer(x):
+    factor = 2 if x.shape[1] > 8 else 3
+    if x.shape[1] % 2:
+        x = x * factor
+    return x
+
+
+def answer_kept_for_later(x):
+    is_long = bool(x.shape[1] > 8)
+    is_wide = bool(x.shape[1] % 3 == 0)
+    if x.shape[1] % 2:
+        x = x + 1 if is_long else x - 1
+        x = x * 5 if is_wide else x
+    return x
+
+
+def answer_kept_past_another_decision(x):
+    factor = 2 if x.shape[1] > 8 else 3
+    if x.shape[1] % 2:
+        x = x + 1
+    if x.shape[1] % 3 == 0:
+        x = x * factor
+    return x
+
+
+@pytest.mark.parametrize("example", [2, 5, 6, 7, 9, 10, 12], ids=lambda size: f"example {size}")
+@pytest.mark.parametrize(
+    "model",
+    [kept_answer, answer_kept_for_later, answer_kept_past_another_decision],
+    ids=lambda model: model.__name__,
+)
+def test_an_answer_without_effect_that_is_kept_has_one_on_another_side(free, model, example):
+    exported = free(model, [torch.randn(2, example)], LENGTH)
+    for length in range(1, 20):
+        assert "" == exported.differs(torch.randn(2, length)), length

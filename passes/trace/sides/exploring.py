@@ -10,7 +10,7 @@ limits the sizes for which the file is right, and stays a guard.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -60,7 +60,7 @@ class Explorer:
         """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
         allowed = self.budget
         self._fixed = _fixed(capture)
-        way = self._settled(Way(model, capture, dict(capture.axes)), frozenset())
+        way = self._settled(Way(model, capture, dict(capture.axes)), (), frozenset(), frozenset())
         if self._is_cut_short and any(_is_of_a_branch(guard) for guard in way.capture.guards):
             # What was joined leaves decisions open in some of its branches; one recording with all of its own is sure.
             why = "the further recordings ran out in the middle of several decisions"
@@ -71,15 +71,23 @@ class Explorer:
         remade = {**self.remade, **way.capture.remade}
         return way.model, attrs.evolve(way.capture, decisions=notes, details=details, remade=remade)
 
-    def _settled(self, way: Way, taken: frozenset[Decision]) -> Way:
-        """Take both sides of the decisions of a way but for those taken before; its guards are what is left of them."""
+    def _settled(
+        self, way: Way, choices: tuple[Guard, ...], taken: frozenset[Decision], without_effect: frozenset[Decision]
+    ) -> Way:
+        """Take both sides of the decisions of a way; its guards are what is left of them.
+
+        Args:
+            way: the way.
+            choices: the decisions by which the file comes to this way, and which hold on it.
+            taken: decisions that are settled already for whatever comes of this way.
+            without_effect: the model's own decisions that are known to make no difference on this way.
+        """
         guards = way.capture.guards
         limits: list[Guard] = []
         for index, asked in enumerate(guards):
-            if _decision(asked) in taken:
+            if _decision(asked) in taken or _decision(asked) in without_effect:
                 continue
-            path = [guard for guard in guards[:index] if not guard.harmless]
-            found = self._other_side(asked, path, way, limits)
+            found = self._other_side(asked, index, way, choices, limits)
             if found is None:
                 continue
             other, turned = found
@@ -88,10 +96,14 @@ class Explorer:
                 why = f"{asked.condition}: both sides are one program"
                 self.notes.append(("decision without effect", why, asked.source))
                 limits.append(attrs.evolve(asked, harmless=True))
+                # Python may keep an answer, which then has an effect on another side of a later decision; what an
+                # operator asks is forgotten with its result.
+                if asked.by_user:
+                    without_effect |= {_decision(asked)}
             else:
-                before = taken.union(map(_decision, guards[:index]))
-                here = self._settled(way, before | {_decision(asked)})
-                there = self._settled(other, before | {_decision(turned)})
+                before = taken.union(map(_decision, guards[:index])) - without_effect
+                here = self._settled(way, (*choices, asked), before | {_decision(asked)}, without_effect)
+                there = self._settled(other, (*choices, turned), before | {_decision(turned)}, frozenset())
                 joined = self._joined(asked, here, there)
                 if joined is None:
                     return _limited(here, *limits, asked)
@@ -99,7 +111,7 @@ class Explorer:
         return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
 
     def _other_side(
-        self, asked: Guard, path: Sequence[Guard], way: Way, limits: list[Guard]
+        self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...], limits: list[Guard]
     ) -> tuple[Way, Guard] | None:
         """Return a recording of the other side of a decision, and the decision there.
 
@@ -111,7 +123,7 @@ class Explorer:
         # Decisions without another side were taken before, or are ruled out by the ranges of the axes: no limit.
         why = ""
         special: list[tuple[int, Way, Guard]] = []
-        for sizes in itertools.islice(witnesses(asked, path, way.sizes, self.arguments.ranges), _TRIES):
+        for sizes in itertools.islice(self._sizes(asked, index, way, choices), _TRIES):
             if asked.required:
                 why = "an operator of the model fails otherwise"
                 break
@@ -139,6 +151,17 @@ class Explorer:
             self._note(asked, why)
             limits.append(asked)
         return None
+
+    def _sizes(self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...]) -> Iterator[dict[str, int]]:
+        """Yield sizes that turn a decision: first those that turn none of the later ones, so that its effect is alone."""
+        guards = way.capture.guards
+        path = [*choices, *(guard for guard in guards[:index] if not guard.harmless)]
+        later = [guard for guard in guards[index + 1 :] if not guard.harmless]
+        alone = list(itertools.islice(witnesses(asked, [*path, *later], way.sizes, self.arguments.ranges), 1))
+        yield from alone
+        for sizes in witnesses(asked, path, way.sizes, self.arguments.ranges):
+            if sizes not in alone:
+                yield sizes
 
     def _recorded(self, sizes: dict[str, int], asked: Guard) -> Way | str:
         """Record the model at other sizes, which turn a decision, or say why that cannot be."""

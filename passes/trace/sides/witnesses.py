@@ -15,6 +15,8 @@ from lading.passes.trace.sides.answers import answer
 _SMALL = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)
 _FAR = 8
 """How many times larger than a number in a question a size is that has nothing to do with it."""
+_NEAR = 65
+"""Sizes below this one are all looked at in the end."""
 _TRIED = 4000
 """Combinations of sizes that a search looks at before it gives up."""
 
@@ -76,7 +78,7 @@ def _combinations(
         larger = 2 * size + 3
         # Numbers far below the size are divisors rather than borders, and a model may have a least size.
         first = [larger, *inside] if max(constants, default=0) * _FAR < size else [*inside, larger]
-        found = dict.fromkeys([size, *first, *_SMALL, size + 1, size - 1, 2 * size, *border])
+        found = dict.fromkeys([size, *first, *_SMALL, size + 1, size - 1, 2 * size, *border, *range(1, _NEAR)])
         columns.append([number for number in found if number >= 1 and _within(number, ranges.get(name))])
     for combination in itertools.product(*columns):
         yield dict(zip(moved, combination, strict=True))

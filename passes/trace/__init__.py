@@ -82,9 +82,14 @@ class Trace:
     )
 
     other_sides: int = option(
+        32,
+        help="How many further recordings may show the other sides of decisions on free sizes; 0 keeps the example's.",
+        at_least=0,
+    )
+
+    value_sides: int = option(
         16,
-        help="How many further recordings may show the other sides of decisions on free sizes, and as many those of "
-        "branches on values; 0 keeps the example's sizes, and makes an error of such a branch.",
+        help="How many further recordings may show the other sides of branches on values; 0 makes an error of one.",
         at_least=0,
     )
 
@@ -102,7 +107,7 @@ class Trace:
             work.need(Fact.ARGUMENTS),
             answers=self.answers,
             bake_branches=self.bake_branches,
-            value_recordings=0 if self.bake_branches else self.other_sides,
+            value_recordings=0 if self.bake_branches else self.value_sides,
         )
         names = strategies.for_arguments(arguments) if self.strategy == "auto" else (self.strategy,)
         # Names for weights are given below, to what the graph uses in the end.

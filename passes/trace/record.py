@@ -137,14 +137,20 @@ class Run:
                 why = f"the file takes it to hold: {self.places.text()}"
                 self.decisions.append(("assertion left out", why, self.places.line()))
                 return sympy.sympify(holds)
-            if self.arguments.value_answers is not None and not self.recorder.is_in_body:
-                return sympy.sympify(self._taken(question, self.arguments.value_answers))
+            if self._may_be_taken():
+                return sympy.sympify(self._taken(question))
         shadow = self.recorder.shadow
         return None if shadow is None else shadow.answer(self.recorder, question)
 
-    def _taken(self, question: sympy.Basic, answers: Sequence[bool]) -> bool:
+    def _may_be_taken(self) -> bool:
+        """Whether a branch on values may be answered: not in a body, nor where there are too many for their sides."""
+        if self.arguments.value_answers is None or self.recorder.is_in_body:
+            return False
+        return len(self.branches) <= self.arguments.value_recordings
+
+    def _taken(self, question: sympy.Basic) -> bool:
         """Return which way to go at a branch on values, and keep the branch."""
-        place = len(self.branches)
+        answers, place = self.arguments.value_answers or (), len(self.branches)
         outcome = answers[place] if place < len(answers) else False
         condition = self.recorder.symbolic_scalar(self.axes.create_symboolnode(question))
         self.branches.append(Branch(condition, outcome, self.places.line(), self.places.text()))

@@ -172,13 +172,24 @@ def test_more_branches_than_recordings_are_an_error_that_says_so():
         return x
 
     with pytest.raises(lading.CaptureError, match="3 further recordings do not show all ways") as caught:
-        lading.export(model, X, settings=["trace.strategy=record", "trace.other_sides=3"])
+        lading.export(model, X, settings=["trace.strategy=record", "trace.value_sides=3"])
     assert "while x.max() < 100:" in str(caught.value)
+
+
+def test_a_loop_that_one_answer_never_ends_is_an_error():
+    def model(x):
+        while True:
+            x = x * 2
+            if x.max() > 100:
+                return x
+
+    with pytest.raises(lading.CaptureError, match="asks for the value of a tensor"):
+        lading.export(model, X, settings=["trace.strategy=record"])
 
 
 def test_without_further_recordings_a_branch_is_an_error():
     with pytest.raises(lading.CaptureError, match="asks for the value of a tensor"):
-        lading.export(nested, X, settings=["trace.strategy=record", "trace.other_sides=0"])
+        lading.export(nested, X, settings=["trace.strategy=record", "trace.value_sides=0"])
 
 
 def test_a_side_that_cannot_be_captured_is_an_error_with_its_reason():

@@ -30,6 +30,8 @@ from lading.pipeline.origin import META_KEY, NOWHERE
 
 _TRIES = 3
 """How many sizes on the other side of a decision are tried, if the model cannot be recorded at the first."""
+_TRIES_OF_OPERATORS = 2
+"""The same for what an operator asks: it mostly fails where sizes do not agree, whatever they are."""
 
 Decision = tuple[Any, str, Any]
 """What was asked and what was answered."""
@@ -123,7 +125,8 @@ class Explorer:
         # Decisions without another side were taken before, or are ruled out by the ranges of the axes: no limit.
         why = ""
         special: list[tuple[int, Way, Guard]] = []
-        for sizes in itertools.islice(self._sizes(asked, index, way, choices), _TRIES):
+        tries = _TRIES if asked.by_user else _TRIES_OF_OPERATORS
+        for sizes in itertools.islice(self._sizes(asked, index, way, choices), tries):
             if asked.required:
                 why = "an operator of the model fails otherwise"
                 break
@@ -153,7 +156,7 @@ class Explorer:
         return None
 
     def _sizes(self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...]) -> Iterator[dict[str, int]]:
-        """Yield sizes that turn a decision: first those that turn none of the later ones, so that its effect is alone."""
+        """Yield sizes that turn a decision, first those that turn none of the later ones: so its effect is alone."""
         guards = way.capture.guards
         path = [*choices, *(guard for guard in guards[:index] if not guard.harmless)]
         later = [guard for guard in guards[index + 1 :] if not guard.harmless]

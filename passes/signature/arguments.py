@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from lading.passes.checkpoints.attached import Attached
     from lading.passes.model_state import ModelState, Slot
+    from lading.passes.trace.sides.paddings import Settled
 
 ANSWERS = ("onnx-export", "compiling", "exporting", "tracing")
 """The questions of libraries whether an export is under way: what `torch.onnx`, `torch.compiler` (twice) and
@@ -101,6 +102,7 @@ class Arguments:
         unrolled_axes: names of axes of which Python may read the size as a number without fixing it.
         keeps_rounded: whether sizes stay free that the model's Python hands to `int`.
         forgotten: paths of tensors from before the export that capture takes away from the model.
+        settled: the decisions on sizes that are settled in the amounts of paddings, or None.
         value_recordings: how many further recordings may show both sides of branches on values.
         value_answers: what branches on values are answered with, in order, and no beyond; None for an error.
     """
@@ -129,6 +131,7 @@ class Arguments:
     unrolled_axes: frozenset[str] = frozenset()
     keeps_rounded: bool = False
     forgotten: frozenset[str] = frozenset()
+    settled: Settled | None = None
     value_recordings: int = 0
     value_answers: tuple[bool, ...] | None = None
 

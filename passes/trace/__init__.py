@@ -243,10 +243,17 @@ def _sizes_needed(capture: Capture) -> int:
     return len(capture.specialisations) + len(limits)
 
 
-def _rounded(arguments: Arguments, model: ir.Model, capture: Capture) -> tuple[Arguments, ir.Model, Capture]:
-    """Capture anew with `int(size)` as a size where Python may have read numbers, and keep that if it needs less.
+def _numbers_read(capture: Capture) -> int:
+    """Return how many axes are constants, and how many sizes Python has read as numbers."""
+    read = [guard for guard in capture.guards if not guard.harmless and not isinstance(guard.outcome, bool)]
+    return len(capture.specialisations) + len(read)
 
-    It comes before the other sides of decisions, which are then explored for one of the two.
+
+def _rounded(arguments: Arguments, model: ir.Model, capture: Capture) -> tuple[Arguments, ir.Model, Capture]:
+    """Capture anew with `int(size)` as a size where Python may have read numbers, and keep that if it reads fewer.
+
+    It comes before the other sides of decisions, which are then explored for one of the two: a question on a size has
+    another side, a number has none.
     """
     import attrs
     from lading.passes.trace import strategies
@@ -262,7 +269,7 @@ def _rounded(arguments: Arguments, model: ir.Model, capture: Capture) -> tuple[A
         other = strategies.find(capture.strategy)(otherwise)
     except LadingError:
         return arguments, model, capture
-    return (otherwise, *other) if _sizes_needed(other[1]) < _sizes_needed(capture) else (arguments, model, capture)
+    return (otherwise, *other) if _numbers_read(other[1]) < _numbers_read(capture) else (arguments, model, capture)
 
 
 def _report(capture: Capture, note: Note, *, state_is_output: bool) -> None:

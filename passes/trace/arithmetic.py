@@ -107,6 +107,10 @@ class Arithmetic:
         self._wholes[divisor * part] = whole
         self._derived_readers[part] = lambda: self._node(_aten.floordiv.int, (self.value(whole), divisor), _INT)
 
+    def is_choice(self, symbol: sympy.Symbol, choice: sympy.Piecewise) -> None:
+        """Let a symbol be a number that is chosen by a condition."""
+        self._derived_readers.setdefault(symbol, lambda: self.value(choice))
+
     def is_value(self, symbol: sympy.Symbol, value: ir.Value) -> None:
         """Let a symbol be a value that an operator returned."""
         self._values.setdefault(symbol, value)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     import sympy
     from lading.passes.signature.arguments import Arguments
+    from lading.passes.trace.sides.paddings import Amounts
     from lading.pipeline.note import Note
     from lading.pipeline.work import Work
 
@@ -174,6 +175,7 @@ class Capture:
         specialisations: requested axes that are constants in this graph.
         guards: decisions on symbolic sizes.
         baked: values of literals, weights and buffers that the model's Python has read.
+        paddings: the amounts of each call that pads, over the names of axes.
         branches: those on values whose other sides are not in the graph yet.
         buffer_writes: for each buffer or tensor attribute that the model writes, by name, the value written last.
         constants: initializers that are neither parameter nor buffer: path or made-up name, by initializer name.
@@ -191,6 +193,7 @@ class Capture:
     specialisations: tuple[Specialisation, ...] = ()
     guards: tuple[Guard, ...] = ()
     baked: tuple[Baked, ...] = ()
+    paddings: tuple[Amounts, ...] = ()
     branches: tuple[Branch, ...] = ()
     buffer_writes: dict[str, ir.Value] = attrs.field(factory=dict)
     constants: dict[str, str] = attrs.field(factory=dict)

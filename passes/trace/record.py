@@ -109,6 +109,7 @@ class Run:
         self.arguments = arguments
         self.state = state
         self.axes = axes
+        self.axes.chosen_paddings = arguments.settled or self.axes.chosen_paddings
         self.fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=self.axes, static_shapes=True)
         # Cached results pay with static shapes; with symbols, computing the key costs more than it saves.
         self.fake.cache_enabled = not any(item.axes for item in arguments.inputs)
@@ -343,6 +344,7 @@ class Run:
             specialisations=self.axes.specialisations(),
             guards=tuple(by_values(self.axes.decisions())),
             baked=tuple(self.recorder.baked),
+            paddings=tuple(self.recorder.paddings),
             branches=tuple(self.branches),
             buffer_writes=self.buffer_writes,
             constants={name: path for name, path in self.constants.items() if name in used},

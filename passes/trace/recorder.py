@@ -24,6 +24,7 @@ from lading.passes.trace.fake_results import FakeResults
 from lading.passes.trace.known_scalars import size_computed
 from lading.passes.trace.quantized import Quantization
 from lading.passes.trace.shadow import Shadow
+from lading.passes.trace.sides.paddings import Amounts
 from lading.passes.trace.sources import Places
 from lading.passes.trace.storage import RESIZES, STRIDED, as_asked, resized_by_strides, strided_call
 from lading.passes.trace.symbols import Axes
@@ -160,6 +161,7 @@ class Recorder(UntracedMode):
         self.places = places
         self.nodes: list[ir.Node] = []
         self._outermost = self.nodes
+        self.paddings: list[Amounts] = []
         self.baked: list[Baked] = []
         self.quantization = Quantization(self)
         self.shadow: Shadow | None = None
@@ -304,6 +306,20 @@ class Recorder(UntracedMode):
         """Return the size that is a member of a tensor, as far as `know_members` has told it; otherwise None."""
         known = self._members.get(id(_unwrapped(tensor))) if self._members else None
         return None if known is None else known.get(index)
+
+    def amounts(self, given: Sequence[Any]) -> list[Any]:
+        """Return by how much a call is to pad: what the model says, or what is chosen in its place.
+
+        Raises:
+            OtherAmount: the model says something else than what would be chosen.
+        """
+        call = len(self.paddings)
+        found = [self.axes.chosen(call, place, amount) for place, amount in enumerate(given)]
+        for amount in found:
+            if type(amount) is not int and (choice := self.axes.choice_of(amount)) is not None:
+                self.arithmetic.is_choice(amount.node.expr, choice)
+        self.paddings.append(tuple(self.axes.over_names(amount) for amount in found))
+        return found
 
     def note_value(self, value: Any) -> None:
         """Keep in mind that the graph relies on a value that the model's Python has read from a tensor."""

@@ -31,6 +31,7 @@ from lading.passes.torch_private.dynamo import NamedSource
 from lading.passes.trace.capture import Guard, Specialisation, states_equality
 from lading.passes.trace.multiples import Multiples, found_in
 from lading.passes.trace.printer import Printer
+from lading.passes.trace.sides.paddings import NOTHING_SETTLED, Choice, OtherAmount
 from lading.passes.trace.sources import asked_by_user
 
 _NOTHING = object()
@@ -88,6 +89,7 @@ class Axes(AskedShapeEnv):
         line: tells the user's line that runs now.
         operator: the ATen operator that is computing shapes now, or None.
         presume: answers what is asked of a size that only the run knows, or gives None; None for it lets it fail.
+        chosen_paddings: the decisions that are settled in the amounts of paddings.
         divided: is told of a symbol that is the size of another one divided by a number; None lets there be none.
     """
 
@@ -105,6 +107,8 @@ class Axes(AskedShapeEnv):
         self.presume: Callable[[sympy.Basic], sympy.Basic | None] | None = None
         self.divided: Callable[[sympy.Symbol, sympy.Symbol, int], None] | None = None
         self._multiples = Multiples()
+        self.chosen_paddings = NOTHING_SETTLED
+        self._choices: dict[sympy.Symbol, Choice] = {}
         self._symbol_of: dict[str, sympy.Symbol] = {}
         self._name_of: dict[sympy.Symbol, str] = {}
         self._printer = Printer(self._name_of)
@@ -135,6 +139,55 @@ class Axes(AskedShapeEnv):
             self._example = None
             self.learned((symbol, size))
         return self.create_symintnode(symbol, hint=size)
+
+    def chosen(self, call: int, place: int, amount: Any) -> Any:
+        """Return what is chosen in the place of an amount of a call that pads, itself where nothing is.
+
+        Raises:
+            OtherAmount: the amount is another one than what would be chosen at the sizes of this recording.
+        """
+        choice = self.chosen_paddings.choices.get((call, place))
+        if choice is None:
+            return amount
+        symbol = self._symbol_of.get(choice.name) or self._chosen(choice)
+        taken = self._own(choice.condition).xreplace(self.backed_var_to_val)
+        if self.over_names(amount) != (choice.number if taken == sympy.true else choice.other):
+            raise OtherAmount(choice, self.line() or None)
+        return self.create_symintnode(symbol, hint=int(self.backed_var_to_val[symbol]))
+
+    def _chosen(self, choice: Choice) -> sympy.Symbol:
+        """Make the symbol of a choice, with the range of both its numbers."""
+        piecewise = self._own(choice.expression)
+        value = piecewise.xreplace(self.backed_var_to_val)
+        symbol = self.create_symbol(
+            int(value),
+            NamedSource(choice.name),
+            dynamic_dim=DimDynamic.DYNAMIC,
+            positive=None,
+            do_not_specialize_zero_one=True,
+        )
+        ends = [self.bound_sympy(self._own(number)) for number in (choice.number, choice.other)]
+        self.var_to_range[symbol] = ValueRanges(min(one.lower for one in ends), max(one.upper for one in ends))
+        self.backed_var_to_val[symbol] = value
+        self._symbol_of[choice.name], self._name_of[symbol] = symbol, choice.name
+        self._choices[symbol] = choice
+        self._example = None
+        self.learned((symbol, choice))
+        return symbol
+
+    def choice_of(self, amount: torch.SymInt) -> sympy.Basic | None:
+        """Return how a number is chosen, over the symbols of this recording; None where it is no choice."""
+        choice = self._choices.get(amount.node.expr)
+        return None if choice is None else self._own(choice.expression)
+
+    def _own(self, expression: sympy.Basic) -> sympy.Basic:
+        """Return an expression over names as one over the symbols of this recording."""
+        names = {symbol: self._symbol_of[symbol.name] for symbol in expression.free_symbols}
+        return expression.xreplace(names)
+
+    def over_names(self, amount: Any) -> Any:
+        """Return a number over the names of axes and of choices, None where only the run knows it."""
+        return amount if type(amount) is int else self._over_names(amount.node.expr)
 
     def example(self) -> frozenset[tuple[sympy.Symbol, sympy.Integer]]:
         """Return the sizes that axes have now, by their symbols: those of the example, or what is supposed of it."""
@@ -266,7 +319,8 @@ class Axes(AskedShapeEnv):
         if by_user and (hinted := self._hinted(orig_expr)) is not None:
             self._answers[key] = hinted
             self._ask(orig_expr, hinted, True)
-            self._divide(orig_expr, hinted)
+            if self._over_names(orig_expr) not in self.chosen_paddings.questions:
+                self._divide(orig_expr, hinted)
             return hinted
         if not by_user and self.general and (answer := self._small_answer(orig_expr)) is not None:
             self._answers[key] = answer
@@ -530,8 +584,12 @@ class Axes(AskedShapeEnv):
         if not self._is_of_axes(expression.free_symbols):
             return None
         return self._multiples.over_wholes(expression).xreplace(
-            {symbol: axis_symbol(name) for symbol, name in self._name_of.items()}
+            {symbol: self._public(symbol, name) for symbol, name in self._name_of.items()}
         )
+
+    def _public(self, symbol: sympy.Symbol, name: str) -> sympy.Symbol:
+        choice = self._choices.get(symbol)
+        return axis_symbol(name) if choice is None else choice.symbol
 
 
 def _plain(answer: Any) -> bool | int | float:

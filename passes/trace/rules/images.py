@@ -18,7 +18,7 @@ _NN = torch_private.nn_functions
 
 @rule(_NN.pad)
 def _pad(rec: Recorder, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
-    pads = list(pad)
+    pads = rec.amounts(pad)
     if len(pads) % 2 or len(pads) > 2 * input.dim():
         return NOT_KEPT
     shape = list(input.shape)

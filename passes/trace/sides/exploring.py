@@ -22,6 +22,7 @@ from lading.passes.trace.arithmetic import Arithmetic
 from lading.passes.trace.capture import Capture, Guard, Remade, Specialisation, states_equality
 from lading.passes.trace.sides.joining import Way, joined
 from lading.passes.trace.sides.merging import Unmergeable, same_program
+from lading.passes.trace.sides.paddings import OtherAmount, Settled, first_apart
 from lading.passes.trace.sides.single import agree_on_causality, axis_of_size_one
 from lading.passes.trace.sides.witnesses import has_two_sides, witnesses
 from lading.passes.trace.symbols import axis_symbol, text_of
@@ -30,6 +31,10 @@ from lading.pipeline.origin import META_KEY, NOWHERE
 
 _TRIES = 3
 """How many sizes on the other side of a decision are tried, if the model cannot be recorded at the first."""
+_FOR_A_PADDING = 3
+"""How many recordings it takes to settle a decision in the amounts of one padding."""
+_PADDINGS = 3
+"""How many calls that pad one decision may change."""
 _TRIES_OF_OPERATORS = 2
 """The same for what an operator asks: it mostly fails where sizes do not agree, whatever they are."""
 
@@ -102,14 +107,17 @@ class Explorer:
                 # operator asks is forgotten with its result.
                 if asked.by_user:
                     without_effect |= {_decision(asked)}
-            else:
-                before = taken.union(map(_decision, guards[:index])) - without_effect
-                here = self._settled(way, (*choices, asked), before | {_decision(asked)}, without_effect)
-                there = self._settled(other, (*choices, turned), before | {_decision(turned)}, frozenset())
-                joined = self._joined(asked, here, there)
-                if joined is None:
-                    return _limited(here, *limits, asked)
-                return _limited(joined, *limits, attrs.evolve(asked, harmless=True))
+                continue
+            before = taken.union(map(_decision, guards[:index])) - without_effect
+            padded = self._settled_in_paddings(asked, index, way, other, choices, before, without_effect)
+            if padded is not None:
+                return _limited(padded, *limits, attrs.evolve(asked, harmless=True))
+            here = self._settled(way, (*choices, asked), before | {_decision(asked)}, without_effect)
+            there = self._settled(other, (*choices, turned), before | {_decision(turned)}, frozenset())
+            joined = self._joined(asked, here, there)
+            if joined is None:
+                return _limited(here, *limits, asked)
+            return _limited(joined, *limits, attrs.evolve(asked, harmless=True))
         return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
 
     def _other_side(
@@ -134,7 +142,7 @@ class Explorer:
                 why = "no further recording is allowed"
                 self._is_cut_short = True
                 break
-            other = self._recorded(sizes, asked)
+            other = self._recorded(sizes, asked, way.settled)
             if isinstance(other, Way):
                 turned = next((one for one in other.capture.guards if one.expression == asked.expression), None)
                 if turned is None and any(_is_all(asked, special) for special in other.capture.specialisations):
@@ -160,25 +168,86 @@ class Explorer:
         guards = way.capture.guards
         path = [*choices, *(guard for guard in guards[:index] if not guard.harmless)]
         later = [guard for guard in guards[index + 1 :] if not guard.harmless]
-        alone = list(itertools.islice(witnesses(asked, [*path, *later], way.sizes, self.arguments.ranges), 1))
+        ranges, settled = self.arguments.ranges, way.settled
+        alone = list(itertools.islice(witnesses(asked, [*path, *later], way.sizes, ranges, settled), 1))
         yield from alone
-        for sizes in witnesses(asked, path, way.sizes, self.arguments.ranges):
+        for sizes in witnesses(asked, path, way.sizes, ranges, settled):
             if sizes not in alone:
                 yield sizes
 
-    def _recorded(self, sizes: dict[str, int], asked: Guard) -> Way | str:
+    def _settled_in_paddings(
+        self,
+        asked: Guard,
+        index: int,
+        way: Way,
+        other: Way,
+        choices: tuple[Guard, ...],
+        taken: frozenset[Decision],
+        without_effect: frozenset[Decision],
+    ) -> Way | None:
+        """Settle a way on from a decision that changes by how much is padded, None where it changes more than that."""
+        # Like one without effect, it may have one on another side of a later decision.
+        if asked.by_user:
+            without_effect |= {_decision(asked)}
+        else:
+            taken |= {_decision(asked)}
+        try:
+            general = self._with_chosen_paddings(asked, index, way, choices, other)
+            if general is None:
+                return None
+            found = self._settled(general, choices, taken, without_effect)
+        except OtherAmount as apart:
+            if apart.choice in way.settled.choices.values():
+                raise
+            return None
+        self.notes.append(("paddings chosen", f"{asked.condition}: the file computes them", asked.source))
+        return _over_axes(found, general.settled)
+
+    def _with_chosen_paddings(
+        self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...], other: Way
+    ) -> Way | None:
+        """Return the way as a program of both sides of a decision, if they pad by other amounts and that is all."""
+        here, there = way, other
+        for _ in range(_PADDINGS):
+            call = first_apart(here.capture.paddings, there.capture.paddings)
+            if call is None or asked.expression is None or not self.budget:
+                return None
+            yes, no = (here, there) if asked.outcome else (there, here)
+            settled = way.settled if here is way else here.settled
+            amounts = yes.capture.paddings[call], no.capture.paddings[call]
+            settled = settled.with_choices(asked.expression, call, *amounts)
+            again = self._recorded(way.sizes, asked, settled)
+            if isinstance(again, str) or not self.budget:
+                return None
+            here = again
+            # What is asked later can only now be said for both sides, and kept as it is.
+            index = next(at for at, one in enumerate(here.capture.guards) if _decision(one) == _decision(asked))
+            sizes = next(self._sizes(asked, index, here, choices), other.sizes)
+            again = self._recorded(sizes, asked, settled)
+            if isinstance(again, str):
+                return None
+            there = again
+            if same_program(here.recording, there.recording, self.names):
+                # There are as many of these as decisions, not as ways: they take nothing from what others may have.
+                self.budget += _FOR_A_PADDING
+                return here
+        return None
+
+    def _recorded(self, sizes: dict[str, int], asked: Guard, settled: Settled) -> Way | str:
         """Record the model at other sizes, which turn a decision, or say why that cannot be."""
         self.budget -= 1
         at = ", ".join(f"{name} = {size}" for name, size in sizes.items())
         try:
-            model, capture = self._record(attrs.evolve(self.arguments, recorded_sizes=sizes))
+            model, capture = self._record(attrs.evolve(self.arguments, recorded_sizes=sizes, settled=settled))
+        except OtherAmount:
+            raise
         except LadingError as error:
             return f"the model cannot be recorded at {at}: {error.what.splitlines()[0]}"
         self.remade.update(capture.remade)
         fixed = [special for special in capture.specialisations if self._fixed.get(special.axis) != special.size]
         if any(not _is_all(asked, special) for special in fixed):
             return f"the model fixes an axis at {at}"
-        return Way(model, capture, sizes)
+        return Way(model, capture, sizes, settled)
 
     def _joined(self, asked: Guard, here: Way, there: Way) -> Way | None:
         holds = asked.expression if asked.outcome else sympy.Not(asked.expression)
@@ -187,14 +256,16 @@ class Explorer:
         fixed = attrs.evolve(there.capture, specialisations=here.capture.specialisations)
         there = attrs.evolve(there, capture=fixed)
         try:
-            way = joined(here, there, self._condition(holds), limits, self.names)
+            way = joined(here, there, self._condition(holds, here.settled), limits, self.names)
         except (Unmergeable, CaptureError) as why:
             self._note(asked, f"the two sides have no common graph: {why}")
             return None
         self.notes.append(("both sides kept", f"{asked.condition}: the file chooses at run time", asked.source))
         return way
 
-    def _condition(self, holds: sympy.Basic) -> Callable[[Sequence[ir.Value]], tuple[list[ir.Node], ir.Value]]:
+    def _condition(
+        self, holds: sympy.Basic, settled: Settled
+    ) -> Callable[[Sequence[ir.Value]], tuple[list[ir.Node], ir.Value]]:
         def write(inputs: Sequence[ir.Value]) -> tuple[list[ir.Node], ir.Value]:
             nodes: list[ir.Node] = []
 
@@ -206,6 +277,8 @@ class Explorer:
             for item, value in zip(self.arguments.inputs, inputs, strict=True):
                 for axis, name in item.axes.items():
                     arithmetic.read_from(axis_symbol(name), value, axis)
+            for choice in settled.choices.values():
+                arithmetic.is_choice(choice.symbol, choice.expression)
             return nodes, arithmetic.value(holds)
 
         return write
@@ -254,6 +327,18 @@ def _agree(asked: Guard, way: Way, other: Way) -> None:
         axis = axis_of_size_one(asked, value)
         if axis is not None:
             agree_on_causality(general.model, side.model, axis)
+
+
+def _over_axes(way: Way, settled: Settled) -> Way:
+    """Return a way whose limits are over the sizes of axes alone; what is no limit is left as words."""
+    chosen = {choice.symbol for choice in settled.choices.values()}
+    found = []
+    for guard in way.capture.guards:
+        if guard.expression is not None and chosen & guard.expression.free_symbols:
+            expression = None if guard.harmless else settled.over_axes(guard.expression)
+            guard = attrs.evolve(guard, expression=expression)
+        found.append(guard)
+    return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(found)))
 
 
 def _limited(way: Way, *limits: Guard) -> Way:

@@ -10,15 +10,17 @@ import onnx_ir as ir
 from lading.passes.control_flow import BodyNames
 from lading.passes.trace.capture import Branch, Capture, Guard
 from lading.passes.trace.sides.merging import Condition, Recording, Unmergeable, merged
+from lading.passes.trace.sides.paddings import NOTHING_SETTLED, Settled
 
 
 @attrs.frozen(eq=False)
 class Way:
-    """One way through the model: the graph, the decisions on it, and the sizes that lead there."""
+    """One way through the model: the graph, the decisions on it, the sizes that lead there, and what is settled."""
 
     model: ir.Model
     capture: Capture
     sizes: dict[str, int] = attrs.field(factory=dict)
+    settled: Settled = NOTHING_SETTLED
 
     @property
     def recording(self) -> Recording:
@@ -61,7 +63,7 @@ def joined(here: Way, there: Way, condition: Condition, guards: Sequence[Guard],
         remade={**right.remade, **left.remade},
         decisions=tuple(dict.fromkeys((*left.decisions, *right.decisions))),
     )
-    return Way(model, capture, here.sizes)
+    return Way(model, capture, here.sizes, here.settled)
 
 
 def _asking(branch: Branch, condition: ir.Value) -> Branch:

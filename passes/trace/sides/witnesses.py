@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy
 from lading.passes.signature.arguments import AxisRange
 from lading.passes.trace.capture import Guard, states_equality
 from lading.passes.trace.sides.answers import answer
+from lading.passes.trace.sides.paddings import NOTHING_SETTLED, Settled
 
 _SMALL = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)
 _FAR = 8
@@ -24,7 +25,7 @@ Sizes = Mapping[str, int]
 
 
 def keeps(guard: Guard, sizes: Sizes) -> bool:
-    """Whether a decision has the same answer at some sizes."""
+    """Whether a decision has the same answer at some sizes, with what is chosen at them."""
     return guard.expression is None or answer(guard.expression, sizes) == guard.outcome
 
 
@@ -39,7 +40,11 @@ def has_two_sides(guard: Guard) -> bool:
 
 
 def witnesses(
-    asked: Guard, kept: Sequence[Guard], sizes: Sizes, ranges: Mapping[str, AxisRange]
+    asked: Guard,
+    kept: Sequence[Guard],
+    sizes: Sizes,
+    ranges: Mapping[str, AxisRange],
+    settled: Settled = NOTHING_SETTLED,
 ) -> Iterator[dict[str, int]]:
     """Yield sizes at which `asked` has its other answer and all of `kept` their own.
 
@@ -50,19 +55,21 @@ def witnesses(
         kept: the decisions that were taken before it on the way, and are to stay.
         sizes: the sizes so far, one for each axis.
         ranges: what the user promises about sizes.
+        settled: what is chosen at sizes, which decisions may be about too.
 
     Yields:
         A size for each axis; nothing where the decision has no other side, as far as can be seen.
     """
     equations = _equations(kept)
-    moved = _independent(asked, equations)
+    moved = _independent(settled.axes(_question(asked)), equations)
     constants = sorted({abs(int(number)) for number in _question(asked).atoms(sympy.Integer)})
     for chosen in itertools.islice(_combinations(moved, sizes, constants, ranges), _TRIED):
         trial = {**sizes, **chosen}
         if not _solve(equations, trial, ranges):
             continue
-        turned = answer(_question(asked), trial)
-        if turned is not None and turned != asked.outcome and all(keeps(one, trial) for one in kept):
+        at = settled.extended(trial)
+        turned = answer(_question(asked), at)
+        if turned is not None and turned != asked.outcome and all(keeps(one, at) for one in kept):
             yield trial
 
 
@@ -108,12 +115,12 @@ def _equations(kept: Sequence[Guard]) -> dict[str, sympy.Basic]:
     return found
 
 
-def _independent(asked: Guard, equations: Mapping[str, sympy.Basic]) -> list[str]:
+def _independent(asked: Collection[str], equations: Mapping[str, sympy.Basic]) -> list[str]:
     """Return the axes to move: those asked about, or those that these follow from."""
     moved: dict[str, None] = {}
-    for symbol in sorted(_question(asked).free_symbols, key=lambda symbol: symbol.name):
-        given = equations.get(symbol.name)
-        names = [symbol.name] if given is None else sorted(other.name for other in given.free_symbols)
+    for name in sorted(asked):
+        given = equations.get(name)
+        names = [name] if given is None else sorted(other.name for other in given.free_symbols)
         moved.update(dict.fromkeys(names))
     return list(moved)
 

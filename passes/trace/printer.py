@@ -81,6 +81,12 @@ class Printer(StrPrinter):  # type: ignore[misc]
     def _print_Not(self, expr: Any) -> str:
         return f"not {self._atom(expr.args[0])}"
 
+    def _print_Piecewise(self, expr: Any) -> str:
+        *pieces, (text, _) = [(self._atom(number), self._print(condition)) for number, condition in expr.args]
+        for number, condition in reversed(pieces):
+            text = f"({number} if {condition} else {text})"
+        return str(text)
+
     def _print_Relational(self, expr: Any) -> str:
         left, right = self._print(expr.lhs), self._print(expr.rhs)
         return f"{left} {'==' if expr.rel_op == '==' else expr.rel_op} {right}"

@@ -79,7 +79,7 @@ class _Unknown(Exception):
 
 
 def _check(tree: ast.expr) -> None:
-    allowed = (ast.Constant, ast.Name, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.BoolOp)
+    allowed = (ast.Constant, ast.Name, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.BoolOp, ast.IfExp)
     for node in ast.walk(tree):
         if isinstance(node, ast.expr) and not isinstance(node, allowed):
             raise _Unknown
@@ -91,6 +91,8 @@ def _value(tree: ast.expr, sizes: Mapping[str, int]) -> Any:
     match tree:
         case ast.Constant(value=value):
             return value
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return _value(body if _value(test, sizes) else orelse, sizes)
         case ast.Name(id=name) if name in sizes:
             return sizes[name]
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:

@@ -34,7 +34,7 @@ from lading.passes.trace.size_keys import hashed_sizes
 from lading.passes.trace.sources import Places
 from lading.passes.trace.symbols import Axes
 from lading.passes.trace.weight_names import in_order
-from lading.passes.trace.whole_numbers import kept_symbolic, lengths_kept_symbolic
+from lading.passes.trace.whole_numbers import divided_with_remainder, kept_symbolic, lengths_kept_symbolic
 from lading.pipeline.errors import CaptureError, LadingError, UsageError
 
 R = TypeVar("R")
@@ -270,6 +270,7 @@ class Run:
             if self.axes.sizes:
                 stack.enter_context(torch_private.symbolic_kernels())
                 stack.enter_context(hashed_sizes(self.axes))
+                stack.enter_context(divided_with_remainder())
             if self.arguments.keeps_rounded:
                 stack.enter_context(kept_symbolic(self.state.held.rounding))
             stack.enter_context(self.recorder)

@@ -75,6 +75,21 @@ def lengths_kept_symbolic(modules: Iterable[dict[str, Any]]) -> contextlib.Abstr
 
 
 @contextlib.contextmanager
+def divided_with_remainder() -> Iterator[None]:
+    """Open a context in which `divmod` of a symbolic size gives sizes; PyTorch's have everything but that."""
+    kind: Any = torch.SymInt
+    if hasattr(kind, "__divmod__"):
+        yield
+        return
+    kind.__divmod__ = lambda left, right: (left // right, left % right)
+    kind.__rdivmod__ = lambda right, left: (left // right, left % right)
+    try:
+        yield
+    finally:
+        del kind.__divmod__, kind.__rdivmod__
+
+
+@contextlib.contextmanager
 def _among(modules: Iterable[dict[str, Any]], name: str, likeness: Any) -> Iterator[None]:
     changed = [module for module in modules if module.get(name, _MISSING) is _MISSING]
     for module in changed:

@@ -47,8 +47,20 @@ def turned(x):
     return rows.as_strided((x.shape[1], x.shape[0] * 4), (x.shape[0] * 4, 1))
 
 
-@pytest.mark.parametrize("model", [in_pairs, in_tensors, counted, overlapping, turned])
-@pytest.mark.parametrize("length", [6, 9])
+def with_a_rest(x):
+    fours, rest = divmod(x.shape[1], 4)
+    return x[:, : fours * 4].reshape(x.shape[0], fours, 4, 4).softmax(2), x[:, fours * 4 :] * rest
+
+
+def pairs_of_rows(x):
+    length = x.shape[1]
+    first, second = torch.triu_indices(length, length, 1)
+    later, earlier = torch.tril_indices(length, length, -1)
+    return x[:, first] * x[:, second] - x[:, later] * x[:, earlier]
+
+
+@pytest.mark.parametrize("model", [in_pairs, in_tensors, counted, overlapping, turned, with_a_rest, pairs_of_rows])
+@pytest.mark.parametrize("length", [9, 10])
 def test_sizes_stay_sizes(free, model, length):
     exported = free(model, [vectors(length)], AXES)
     assert [] == [size for size in LENGTHS if exported.differs(vectors(size))]
@@ -75,3 +87,22 @@ def test_the_number_that_was_read_from_a_tensor_equals_the_tensor(free):
         return rows.cumsum(1)
 
     assert "" == free(checked, [vectors(6)], AXES).differs(vectors(11))
+
+
+class Restored(torch.nn.Module):
+    """Brings rows that were left out back, as many as there were."""
+
+    def __init__(self, dilation):
+        super().__init__()
+        self.fewer = torch.nn.Conv1d(4, 4, 5, stride=3, padding=2 * dilation, dilation=dilation)
+        self.more = torch.nn.ConvTranspose1d(4, 4, 5, stride=3, padding=2 * dilation, dilation=dilation)
+
+    def forward(self, x):
+        rows = x.transpose(1, 2)
+        return self.more(self.fewer(rows), output_size=[rows.shape[-1]]) + rows
+
+
+@pytest.mark.parametrize("dilation", [1, 4])
+def test_a_transposed_convolution_gives_the_size_that_was_asked_for(free, dilation):
+    exported = free(Restored(dilation).eval(), [vectors(12)], AXES)
+    assert [] == [size for size in (9, 10, 11, 12, 13, 17, 33) if exported.differs(vectors(size))]

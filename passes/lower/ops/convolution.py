@@ -74,8 +74,20 @@ def _convolve_transposed(
     spatial = op.rank(weight) - 2
     strides = per_axis(op, stride, spatial, "the stride")
     pads = per_axis(op, padding, spatial, "the padding")
-    extra = per_axis(op, output_padding, spatial, "the output padding")
     dilations = per_axis(op, dilation, spatial, "the dilation")
+    given = list(output_padding) if isinstance(output_padding, (list, tuple)) else [output_padding]
+    if any(isinstance(one, ir.Value) for one in given):
+        # As far as PyTorch allows; then the end is cut to what it is in this run.
+        given = given * (spatial // len(given))
+        most = [max(pair) - 1 for pair in zip(strides, dilations, strict=True)]
+        widest = [more if isinstance(one, ir.Value) else one for one, more in zip(given, most, strict=True)]
+        y = _convolve_transposed(op, x, weight, bias, stride, padding, dilation, widest, groups)
+        for axis, (one, more) in enumerate(zip(given, most, strict=True), start=op.rank(y) - spatial):
+            if isinstance(one, ir.Value):
+                end = op.Add(op.vector(op.size(y, axis)), op.Sub(op.vector(one), op.i64([more])))
+                y = op.Slice(y, op.i64([0]), end, op.i64([axis]))
+        return y
+    extra = per_axis(op, output_padding, spatial, "the output padding")
     kernel = static_dims(op, weight, 2)
     count = op.static_number(groups, "the number of groups")
     if _lacks_doubles(op, "ConvTranspose", x) and kernel is not None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -25,6 +26,24 @@ def _linspace(rec: Recorder, start: Any, end: Any, steps: Any, *, dtype: Any = N
     step = (end - start) / torch.sym_max(steps - 1, 1)
     from_the_start = index < torch.sym_max(steps // 2, 1)
     return torch.where(from_the_start, start + index * step, end - (steps - 1 - index) * step)
+
+
+@rule(torch.triu_indices)
+def _upper_places(rec: Recorder, row: Any, col: Any, offset: int = 0, **other: Any) -> Any:
+    return _places(row, col, other, lambda matrix: matrix.triu(offset))
+
+
+@rule(torch.tril_indices)
+def _lower_places(rec: Recorder, row: Any, col: Any, offset: int = 0, **other: Any) -> Any:
+    return _places(row, col, other, lambda matrix: matrix.tril(offset))
+
+
+def _places(row: Any, col: Any, other: dict[str, Any], triangle: Callable[[Any], Any]) -> Any:
+    """Find the places of a triangle whose sides are free: PyTorch counts them from plain numbers."""
+    if not any(isinstance(size, torch.SymInt) for size in (row, col)):
+        return NOT_KEPT
+    matrix = torch.ones(row, col, dtype=torch.int32, device=other.get("device"))
+    return triangle(matrix).nonzero().t().to(other.get("dtype") or torch.int64)
 
 
 @rule(torch.tensor, torch.as_tensor)

@@ -23,7 +23,7 @@ def between(x):
 
 
 @pytest.mark.parametrize("model", [both, either, between])
-@pytest.mark.parametrize("sizes", [(2, 6), (1, 1)])
+@pytest.mark.parametrize("sizes", [(2, 6), (3, 6), (2, 9), (3, 9), (1, 1)])
 def test_a_second_question_that_the_example_does_not_come_to_is_asked(free, model, sizes):
     exported = free(model, [torch.randn(sizes)], AXES)
     assert [] == [one for one in SIZES if exported.differs(torch.randn(one))]

@@ -30,14 +30,16 @@ def _log_sigmoid(rec: Recorder, input: Any) -> Any:
 
 
 _WRITTEN = (
-    *("celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "relu", "relu6", "selu"),
-    *("sigmoid", "silu", "tanh"),
+    *("celu", "clamp", "clamp_max", "clamp_min", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu"),
+    *("mish", "relu", "relu6", "selu", "sigmoid", "silu", "tanh"),
 )
 
 
 def _writing(whole: Callable[..., Any], written: Callable[..., Any]) -> Callable[..., Any]:
     def write(rec: Recorder, input: Any, *args: Any, **kwargs: Any) -> Any:
-        if not torch_private.is_functional(input) or not input.is_floating_point():
+        # Tensors among the other arguments have a say in sizes.
+        plain = not any(isinstance(argument, torch.Tensor) for argument in (*args, *kwargs.values()))
+        if not plain or not torch_private.is_functional(input) or not input.is_floating_point():
             return written(input, *args, **kwargs)
         torch_private.replace_functional(input, torch_private.unwrap_functional(whole(input, *args, **kwargs)))
         return input

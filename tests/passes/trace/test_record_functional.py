@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -163,3 +164,40 @@ class BiasGradient(nn.Module):
 def test_a_tensor_that_an_operator_leaves_out_keeps_its_place(captured):
     (node,) = captured(BiasGradient(), (torch.randn(2, 4, 5), torch.randn(2, 3, 7), torch.randn(4, 3, 3))).graph
     assert [None, None, (4,)] == [None if out.shape is None else tuple(out.shape) for out in node.outputs]
+
+
+class WritesActivations(nn.Module):
+    """Activations that write into a tensor, into a part of one, and into one that another name stands for as well."""
+
+    def forward(self, x):
+        y = x * 2
+        same, part = y, y[:, 1]
+        F.relu6(y, inplace=True)
+        F.leaky_relu(part, 0.3, inplace=True)
+        y.transpose(0, 1)[1:].clamp_(max=0.5).tanh_()
+        z = (x - 1).clamp_(min=x * 0.5)
+        whole = (x * 3).long().relu_()
+        return same, part, z, whole, F.silu(F.elu(x + 1, inplace=True), inplace=True)
+
+
+def test_activations_that_write_are_as_in_eager(captured):
+    result = captured(WritesActivations(), torch.randn(3, 4), dynamic_axes={"x": {0: "n", 1: "m"}})
+    assert result.same_as_eager()
+    assert result.same_as_eager(torch.randn(5, 2))
+
+
+def test_a_buffer_that_an_activation_writes_is_written(captured):
+    class Kept(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.tensor([-1.0, 2.0]))
+
+        def forward(self, x):
+            self.state.relu_()
+            return x + self.state
+
+    model = Kept()
+    result = captured(model, torch.randn(3, 2))
+    assert ["state"] == list(result.capture.buffer_writes)
+    assert [-1.0, 2.0] == model.state.tolist()
+    assert result.run(torch.zeros(3, 2))[0][0].tolist() == [0.0, 2.0]

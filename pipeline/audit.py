@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit log: which events there are, which keys each has, and where they go.
 
-Events are the dictionaries that structlog's processors take, so that its renderers can be sinks; structlog itself is
-not loaded: with the console that it brings along, it takes longer to load than a small model to export.
+Events pass through structlog processors of their own; structlog's global configuration is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import structlog
 
 from .errors import InternalError, UsageError
 from .plain import to_plain
@@ -128,7 +129,9 @@ class AuditLog:
 
     def __init__(self, sinks: Iterable[Sink] = ()) -> None:
         self.events: list[dict[str, Any]] = []
-        self._sinks = tuple(sinks)
+        # Built by hand and not by structlog.get_logger, which would read the global configuration.
+        bound: Any = structlog.make_filtering_bound_logger(0)
+        self._logger = bound(_Fan((self._keep, *sinks)), [_plain, self._numbered, _ordered], {})
 
     def emit(self, event: str, **values: Any) -> None:
         """Send one event out.
@@ -137,17 +140,32 @@ class AuditLog:
             InternalError: the event is unknown or its keys are not those of the table.
             UsageError: a log file cannot be written.
         """
-        made = _ordered({**_plain(event, values), "event": event, "seq": len(self.events)})
-        self.events.append(dict(made))
-        for sink in self._sinks:
-            sink(made)
+        self._logger.info(event, **values)
+
+    def _keep(self, event: Event) -> None:
+        self.events.append(dict(event))
+
+    def _numbered(self, _: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+        event["seq"] = len(self.events)
+        return event
 
 
-def _plain(event: str, values: dict[str, Any]) -> dict[str, Any]:
+class _Fan:
+    """What the bound logger wraps: hands an event to each sink in turn."""
+
+    def __init__(self, sinks: tuple[Sink, ...]) -> None:
+        self.sinks = sinks
+
+    def info(self, **event: Any) -> None:
+        for sink in self.sinks:
+            sink(event)
+
+
+def _plain(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     # The records of nodes are made of plain data, and long.
-    if event in _PLAIN_ALREADY:
-        return values
-    return {key: _json_ready(value) for key, value in values.items()}
+    if event["event"] in _PLAIN_ALREADY:
+        return event
+    return {key: _json_ready(value) for key, value in event.items()}
 
 
 _PLAIN_ALREADY = frozenset(("pass.nodes", "run.nodes"))
@@ -170,7 +188,7 @@ def _json_ready(value: Any) -> Any:
     return str(plain) if isinstance(plain, str) else _json_ready(plain)
 
 
-def _ordered(event: dict[str, Any]) -> dict[str, Any]:
+def _ordered(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     expected = EVENTS.get(event["event"])
     if expected is None:
         raise InternalError(f"no event is called '{event['event']}'", hint=f"one of: {', '.join(EVENTS)}")

@@ -31,8 +31,7 @@ class Asking(torch.nn.Module):
 
 loaded = {}
 def note(what):
-    unneeded = ("torch._dynamo", "torch._inductor", "networkx", "onnxruntime", "onnxscript", "scipy", "structlog")
-    unneeded = (*unneeded, "rich")
+    unneeded = ("torch._dynamo", "torch._inductor", "networkx", "onnxruntime", "onnxscript", "scipy")
     loaded[what] = sorted(name for name in sys.modules if name.startswith(unneeded))
 x = torch.randn(2, 1, 6, 6)
 lading.export(Model().eval(), x)

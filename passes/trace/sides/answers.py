@@ -31,6 +31,9 @@ def answer(expression: sympy.Basic, sizes: Mapping[str, int]) -> bool | int | No
     """Return what an expression over axis names comes to at some sizes; None where it divides by zero, say."""
     try:
         found = _computed(expression, sizes)
+    except ZeroDivisionError:
+        # sympy's quotients and remainders fail alike, but for those that it writes as powers.
+        return _by_sympy(expression, sizes) if expression.has(sympy.Pow) else None
     except (ArithmeticError, ValueError, TypeError, AssertionError):
         # A part that is not needed may be what cannot be computed.
         return _by_sympy(expression, sizes)

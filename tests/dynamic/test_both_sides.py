@@ -338,3 +338,26 @@ def test_an_answer_without_effect_that_is_kept_has_one_on_another_side(free, mod
     exported = free(model, [torch.randn(2, example)], LENGTH)
     for length in range(1, 20):
         assert "" == exported.differs(torch.randn(2, length)), length
+
+
+ROWS_AND_LENGTH = {"x": {0: "rows", 1: "length"}}
+
+
+def scaled_where_both_hold(x):
+    is_long = 1 if x.shape[1] > 8 else 0
+    is_tall = 1 if x.shape[0] > 2 else 0
+    return x * 3 if is_long + is_tall == 2 else x
+
+
+def scaled_where_two_of_three_hold(x):
+    votes = (1 if x.shape[1] > 8 else 0) + (1 if x.shape[0] > 2 else 0) + (1 if x.shape[1] % 2 else 0)
+    return x * 3 if votes == 2 else x
+
+
+@pytest.mark.parametrize("example", [(2, 6), (4, 6), (2, 12), (4, 12)], ids=str)
+@pytest.mark.parametrize("model", [scaled_where_both_hold, scaled_where_two_of_three_hold], ids=lambda m: m.__name__)
+def test_answers_that_have_an_effect_together_only(free, model, example):
+    exported = free(model, [torch.randn(*example)], ROWS_AND_LENGTH)
+    for rows in (1, 2, 3, 5):
+        for length in (1, 2, 7, 8, 9, 10, 13):
+            assert "" == exported.differs(torch.randn(rows, length)), (rows, length)

@@ -35,6 +35,10 @@ _FOR_A_PADDING = 3
 """How many recordings it takes to settle a decision in the amounts of one padding."""
 _PADDINGS = 3
 """How many calls that pad one decision may change."""
+_TRIED_ALONE = 500
+"""Combinations of sizes that are looked at for some that turn one decision and no later one."""
+_PAIRS = 6
+"""How many pairs of decisions without effect are turned together, beside all of them at once."""
 _TRIES_OF_OPERATORS = 2
 """The same for what an operator asks: it mostly fails where sizes do not agree, whatever they are."""
 
@@ -91,6 +95,7 @@ class Explorer:
         """
         guards = way.capture.guards
         limits: list[Guard] = []
+        alone: list[_Alone] = []
         for index, asked in enumerate(guards):
             if _decision(asked) in taken or _decision(asked) in without_effect:
                 continue
@@ -107,6 +112,7 @@ class Explorer:
                 # operator asks is forgotten with its result.
                 if asked.by_user:
                     without_effect |= {_decision(asked)}
+                    alone.append(_Alone(asked, turned, other))
                 continue
             before = taken.union(map(_decision, guards[:index])) - without_effect
             padded = self._settled_in_paddings(asked, index, way, other, choices, before, without_effect)
@@ -118,7 +124,45 @@ class Explorer:
             if joined is None:
                 return _limited(here, *limits, asked)
             return _limited(joined, *limits, attrs.evolve(asked, harmless=True))
-        return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
+        before = taken.union(map(_decision, guards)) - without_effect
+        return self._apart_together(way, limits, choices, before, alone)
+
+    def _apart_together(
+        self,
+        way: Way,
+        limits: Sequence[Guard],
+        choices: tuple[Guard, ...],
+        taken: frozenset[Decision],
+        alone: Sequence[_Alone],
+    ) -> Way:
+        """Return a settled way with the other sides of decisions that make a difference together, and none alone."""
+        first = self._with_effect_together(way, choices, alone)
+        if first is None:
+            return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
+        rest = [one for one in alone if one is not first]
+        here = self._apart_together(way, limits, (*choices, first.asked), taken, rest)
+        there = self._settled(first.other, (*choices, first.turned), taken | {_decision(first.turned)}, frozenset())
+        joined = self._joined(first.asked, here, there)
+        return _limited(here, first.asked) if joined is None else joined
+
+    def _with_effect_together(self, way: Way, choices: tuple[Guard, ...], alone: Sequence[_Alone]) -> _Alone | None:
+        """Return a decision that makes a difference where others, each without effect, go the other way too."""
+        pairs = list(itertools.combinations(alone, 2))
+        groups = [tuple(alone)] if len(alone) == 2 else [tuple(alone), *pairs[:_PAIRS]] if alone else []
+        for group in groups:
+            asked = _all_turned([one.asked for one in group])
+            if len(group) < 2 or asked is None:
+                continue
+            others = [one for one in way.capture.guards if not one.harmless and all(one is not a.asked for a in group)]
+            sizes = next(witnesses(asked, [*choices, *others], way.sizes, self.arguments.ranges, way.settled), None)
+            if sizes is None or self.budget <= 0:
+                continue
+            other = self._recorded(sizes, asked, way.settled)
+            if isinstance(other, str) or _asks_more(other, way):
+                return group[0]
+            if not same_program(way.recording, other.recording, self.names):
+                return group[0]
+        return None
 
     def _other_side(
         self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...], limits: list[Guard]
@@ -169,7 +213,7 @@ class Explorer:
         path = [*choices, *(guard for guard in guards[:index] if not guard.harmless)]
         later = [guard for guard in guards[index + 1 :] if not guard.harmless]
         ranges, settled = self.arguments.ranges, way.settled
-        alone = list(itertools.islice(witnesses(asked, [*path, *later], way.sizes, ranges, settled), 1))
+        alone = list(itertools.islice(witnesses(asked, [*path, *later], way.sizes, ranges, settled, _TRIED_ALONE), 1))
         yield from alone
         for sizes in witnesses(asked, path, way.sizes, ranges, settled):
             if sizes not in alone:
@@ -285,6 +329,24 @@ class Explorer:
 
     def _note(self, asked: Guard, why: str) -> None:
         self.notes.append(("size decided for good", f"{asked.condition}: {why}", asked.source))
+
+
+@attrs.frozen(eq=False)
+class _Alone:
+    """A decision that makes no difference by itself, how it is answered on its other side, and that side."""
+
+    asked: Guard
+    turned: Guard
+    other: Way
+
+
+def _all_turned(guards: Sequence[Guard]) -> Guard | None:
+    """Return the question whether all of these decisions go the other way, which they do not."""
+    turned = [sympy.Not(one.expression) if one.outcome else one.expression for one in guards]
+    at_once = sympy.And(*turned)
+    if at_once is sympy.false:
+        return None
+    return Guard(text_of(at_once), False, guards[0].source, True, expression=at_once)
 
 
 def _fixed(capture: Capture) -> dict[str, int]:

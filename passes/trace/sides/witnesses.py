@@ -18,7 +18,7 @@ _FAR = 8
 """How many times larger than a number in a question a size is that has nothing to do with it."""
 _NEAR = 65
 """Sizes below this one are all looked at in the end."""
-_TRIED = 4000
+TRIED = 4000
 """Combinations of sizes that a search looks at before it gives up."""
 
 Sizes = Mapping[str, int]
@@ -45,6 +45,7 @@ def witnesses(
     sizes: Sizes,
     ranges: Mapping[str, AxisRange],
     settled: Settled = NOTHING_SETTLED,
+    tried: int = TRIED,
 ) -> Iterator[dict[str, int]]:
     """Yield sizes at which `asked` has its other answer and all of `kept` their own.
 
@@ -56,6 +57,7 @@ def witnesses(
         sizes: the sizes so far, one for each axis.
         ranges: what the user promises about sizes.
         settled: what is chosen at sizes, which decisions may be about too.
+        tried: how many combinations of sizes are looked at.
 
     Yields:
         A size for each axis; nothing where the decision has no other side, as far as can be seen.
@@ -63,7 +65,7 @@ def witnesses(
     equations = _equations(kept)
     moved = _independent(settled.axes(_question(asked)), equations)
     constants = sorted({abs(int(number)) for number in _question(asked).atoms(sympy.Integer)})
-    for chosen in itertools.islice(_combinations(moved, sizes, constants, ranges), _TRIED):
+    for chosen in itertools.islice(_combinations(moved, sizes, constants, ranges), tried):
         trial = {**sizes, **chosen}
         if not _solve(equations, trial, ranges):
             continue

@@ -354,8 +354,20 @@ def scaled_where_two_of_three_hold(x):
     return x * 3 if votes == 2 else x
 
 
+def scaled_after_a_decision_with_effect(x):
+    is_long = 1 if x.shape[1] > 8 else 0
+    is_tall = 1 if x.shape[0] > 2 else 0
+    if x.shape[1] % 2:
+        x = x + 1
+    return x * 3 if is_long + is_tall == 2 else x
+
+
 @pytest.mark.parametrize("example", [(2, 6), (4, 6), (2, 12), (4, 12)], ids=str)
-@pytest.mark.parametrize("model", [scaled_where_both_hold, scaled_where_two_of_three_hold], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "model",
+    [scaled_where_both_hold, scaled_where_two_of_three_hold, scaled_after_a_decision_with_effect],
+    ids=lambda model: model.__name__,
+)
 def test_answers_that_have_an_effect_together_only(free, model, example):
     exported = free(model, [torch.randn(*example)], ROWS_AND_LENGTH)
     for rows in (1, 2, 3, 5):

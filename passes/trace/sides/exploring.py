@@ -71,7 +71,7 @@ class Explorer:
         """Return a graph that is right on both sides of as many decisions as can be, with what is left of them."""
         allowed = self.budget
         self._fixed = _fixed(capture)
-        way = self._settled(Way(model, capture, dict(capture.axes)), (), frozenset(), frozenset())
+        way = self._settled(Way(model, capture, dict(capture.axes)), (), frozenset(), _WithoutEffect())
         if self._is_cut_short and any(_is_of_a_branch(guard) for guard in way.capture.guards):
             # What was joined leaves decisions open in some of its branches; one recording with all of its own is sure.
             why = "the further recordings ran out in the middle of several decisions"
@@ -83,7 +83,7 @@ class Explorer:
         return way.model, attrs.evolve(way.capture, decisions=notes, details=details, remade=remade)
 
     def _settled(
-        self, way: Way, choices: tuple[Guard, ...], taken: frozenset[Decision], without_effect: frozenset[Decision]
+        self, way: Way, choices: tuple[Guard, ...], taken: frozenset[Decision], without_effect: _WithoutEffect
     ) -> Way:
         """Take both sides of the decisions of a way; its guards are what is left of them.
 
@@ -91,13 +91,12 @@ class Explorer:
             way: the way.
             choices: the decisions by which the file comes to this way, and which hold on it.
             taken: decisions that are settled already for whatever comes of this way.
-            without_effect: the model's own decisions that are known to make no difference on this way.
+            without_effect: what is known to make no difference on this way, which is taken by it alone.
         """
         guards = way.capture.guards
         limits: list[Guard] = []
-        alone: list[_Alone] = []
         for index, asked in enumerate(guards):
-            if _decision(asked) in taken or _decision(asked) in without_effect:
+            if _decision(asked) in taken or _decision(asked) in without_effect.decisions:
                 continue
             found = self._other_side(asked, index, way, choices, limits)
             if found is None:
@@ -111,21 +110,20 @@ class Explorer:
                 # Python may keep an answer, which then has an effect on another side of a later decision; what an
                 # operator asks is forgotten with its result.
                 if asked.by_user:
-                    without_effect |= {_decision(asked)}
-                    alone.append(_Alone(asked, turned, other))
+                    without_effect = without_effect.with_one(_Alone(asked, turned, other))
                 continue
-            before = taken.union(map(_decision, guards[:index])) - without_effect
+            before = taken.union(map(_decision, guards[:index])) - without_effect.decisions
             padded = self._settled_in_paddings(asked, index, way, other, choices, before, without_effect)
             if padded is not None:
                 return _limited(padded, *limits, attrs.evolve(asked, harmless=True))
             here = self._settled(way, (*choices, asked), before | {_decision(asked)}, without_effect)
-            there = self._settled(other, (*choices, turned), before | {_decision(turned)}, frozenset())
+            there = self._settled(other, (*choices, turned), before | {_decision(turned)}, _WithoutEffect())
             joined = self._joined(asked, here, there)
             if joined is None:
                 return _limited(here, *limits, asked)
             return _limited(joined, *limits, attrs.evolve(asked, harmless=True))
-        before = taken.union(map(_decision, guards)) - without_effect
-        return self._apart_together(way, limits, choices, before, alone)
+        before = taken.union(map(_decision, guards)) - without_effect.decisions
+        return self._apart_together(way, limits, choices, before, without_effect.alone)
 
     def _apart_together(
         self,
@@ -141,7 +139,8 @@ class Explorer:
             return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
         rest = [one for one in alone if one is not first]
         here = self._apart_together(way, limits, (*choices, first.asked), taken, rest)
-        there = self._settled(first.other, (*choices, first.turned), taken | {_decision(first.turned)}, frozenset())
+        open_again = taken | {_decision(first.turned)}
+        there = self._settled(first.other, (*choices, first.turned), open_again, _WithoutEffect())
         joined = self._joined(first.asked, here, there)
         return _limited(here, first.asked) if joined is None else joined
 
@@ -153,7 +152,8 @@ class Explorer:
             asked = _all_turned([one.asked for one in group])
             if len(group) < 2 or asked is None:
                 continue
-            others = [one for one in way.capture.guards if not one.harmless and all(one is not a.asked for a in group)]
+            turned = {_decision(one.asked) for one in group}
+            others = [one for one in way.capture.guards if not one.harmless and _decision(one) not in turned]
             sizes = next(witnesses(asked, [*choices, *others], way.sizes, self.arguments.ranges, way.settled), None)
             if sizes is None or self.budget <= 0:
                 continue
@@ -227,12 +227,13 @@ class Explorer:
         other: Way,
         choices: tuple[Guard, ...],
         taken: frozenset[Decision],
-        without_effect: frozenset[Decision],
+        without_effect: _WithoutEffect,
     ) -> Way | None:
         """Settle a way on from a decision that changes by how much is padded, None where it changes more than that."""
         # Like one without effect, it may have one on another side of a later decision.
         if asked.by_user:
-            without_effect |= {_decision(asked)}
+            decisions = without_effect.decisions | {_decision(asked)}
+            without_effect = attrs.evolve(without_effect, decisions=decisions)
         else:
             taken |= {_decision(asked)}
         try:
@@ -338,6 +339,17 @@ class _Alone:
     asked: Guard
     turned: Guard
     other: Way
+
+
+@attrs.frozen(eq=False)
+class _WithoutEffect:
+    """The model's own decisions that make no difference on a way, and those of them whose other sides are known."""
+
+    decisions: frozenset[Decision] = frozenset()
+    alone: tuple[_Alone, ...] = ()
+
+    def with_one(self, one: _Alone) -> _WithoutEffect:
+        return _WithoutEffect(self.decisions | {_decision(one.asked)}, (*self.alone, one))
 
 
 def _all_turned(guards: Sequence[Guard]) -> Guard | None:

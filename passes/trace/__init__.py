@@ -88,7 +88,7 @@ class Trace:
     )
 
     value_sides: int = option(
-        16,
+        32,
         help="How many further recordings may show the other sides of branches on values; 0 makes an error of one.",
         at_least=0,
     )

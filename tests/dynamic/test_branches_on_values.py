@@ -208,3 +208,22 @@ def test_sides_of_other_types_are_an_error_with_its_reason():
 
     with pytest.raises(lading.CaptureError, match="the two sides have no common graph"):
         lading.export(model, X, settings=["trace.strategy=record"])
+
+
+def kept_answer(x):
+    is_large = bool(x.max() > 1)
+    if x.min() < 0:
+        x = x * (2 if is_large else 3)
+    return x
+
+
+def two_kept_answers(x):
+    is_large, is_mixed = bool(x.max() > 1), bool(x.min() < 0)
+    return x * 3 if is_large and is_mixed else x
+
+
+@pytest.mark.parametrize("model", [kept_answer, two_kept_answers], ids=lambda model: model.__name__)
+def test_an_answer_that_is_kept_has_its_effect_where_another_goes_the_other_way(free, model):
+    exported = free(model, [X], {})
+    for x in (*INPUTS, X.abs() * 0.1, -X.abs() * 0.1):
+        assert "" == exported.differs(x)

@@ -20,6 +20,9 @@ from lading.passes.trace.sides.joining import Way, joined
 from lading.passes.trace.sides.merging import Unmergeable, same_program
 from lading.pipeline.errors import CaptureError, LadingError
 
+_AT_ONE_LINE = 16
+"""Branches of one line up to which a way is followed: a loop that ends by a value has no end of them."""
+
 Record = Callable[[Arguments], tuple[ir.Model, Capture]]
 
 
@@ -51,6 +54,8 @@ class _Ways:
     def _other_side(self, way: Way, place: int) -> Way:
         """Record the other side of a branch of a way."""
         *before, branch = way.capture.branches[: place + 1]
+        if sum(one.source == branch.source for one in way.capture.branches) > _AT_ONE_LINE:
+            raise _refused(branch, f", and it asks more than {_AT_ONE_LINE} times at this line")
         if not self._left:
             count = self._arguments.value_recordings
             raise _refused(branch, f", and {count} further recordings do not show all ways")
@@ -63,16 +68,20 @@ class _Ways:
             raise _refused(branch, f"; one of the two sides cannot be captured: {why}") from error
 
     def settled(self, way: Way, first: int) -> Way:
-        """Put the other sides of the branches from the one at `first` on into a graph."""
+        """Put the other sides of the branches from the one at `first` on into a graph.
+
+        Both sides are followed to their ends before they are compared: Python may keep an answer that makes a
+        difference only where a later one goes the other way.
+        """
         branches = way.capture.branches
         if first == len(branches):
             return way
         branch = branches[first]
         other = self._other_side(way, first)
-        if same_program(way.recording, other.recording, self._names):
-            self.notes.append(("branch without effect", f"both sides are one program: {branch.text}", branch.source))
-            return _without(self.settled(way, first + 1), first)
         here, there = self.settled(way, first + 1), self.settled(other, first + 1)
+        if same_program(here.recording, there.recording, self._names):
+            self.notes.append(("branch without effect", f"both sides are one program: {branch.text}", branch.source))
+            return _without(here, first)
         if not branch.outcome:
             here, there = there, here
         left, right = (side.capture.branches[first] for side in (here, there))

@@ -10,6 +10,7 @@ limits the sizes for which the file is right, and stays a guard.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ _TRIED_ALONE = 500
 _PAIRS = 6
 """How many pairs of decisions without effect are turned together, beside all of them at once."""
 _TRIES_OF_OPERATORS = 2
-"""The same for what an operator asks: it mostly fails where sizes do not agree, whatever they are."""
+"""The same for what an operator asks; where it needs sizes to agree, it fails at any others."""
 
 Decision = tuple[Any, str, Any]
 """What was asked and what was answered."""
@@ -175,9 +176,10 @@ class Explorer:
             limits.append(asked)
             return None
         # Decisions without another side were taken before, or are ruled out by the ranges of the axes: no limit.
-        why = ""
+        why, failed = "", ""
         special: list[tuple[int, Way, Guard]] = []
-        tries = _TRIES if asked.by_user else _TRIES_OF_OPERATORS
+        agrees = not asked.by_user and states_equality(asked.expression, asked.outcome)
+        tries = 1 if agrees else _TRIES if asked.by_user else _TRIES_OF_OPERATORS
         for sizes in itertools.islice(self._sizes(asked, index, way, choices), tries):
             if asked.required:
                 why = "an operator of the model fails otherwise"
@@ -198,8 +200,12 @@ class Explorer:
                     if not more:
                         return other, turned
                     special.append((more, other, turned))
-                other = "at other sizes the question is not asked again"
+                why = "at other sizes the question is not asked again"
+                continue
             why = other
+            if failed == _reason(why):
+                break
+            failed = _reason(why)
         if special:
             return min(special, key=lambda one: one[0])[1:]
         if why:
@@ -359,6 +365,11 @@ def _all_turned(guards: Sequence[Guard]) -> Guard | None:
     if at_once is sympy.false:
         return None
     return Guard(text_of(at_once), False, guards[0].source, True, expression=at_once)
+
+
+def _reason(why: str) -> str:
+    """Return why the model cannot be recorded, without the sizes: the same one twice is no matter of sizes."""
+    return re.sub(r"\d+", "", why)
 
 
 def _fixed(capture: Capture) -> dict[str, int]:

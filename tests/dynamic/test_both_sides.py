@@ -373,3 +373,45 @@ def test_answers_that_have_an_effect_together_only(free, model, example):
     for rows in (1, 2, 3, 5):
         for length in (1, 2, 7, 8, 9, 10, 13):
             assert "" == exported.differs(torch.randn(rows, length)), (rows, length)
+
+
+def doubled_beyond_500_whatever_divides(x):
+    if x.shape[1] % 32 == 0:
+        x = x + 1
+    return x * 2 if x.shape[1] > 500 else x
+
+
+def doubled_where_a_remainder_meets_a_border(x):
+    return x * 2 if x.shape[1] % 7 == 3 and x.shape[1] > 1000 else x
+
+
+def doubled_in_the_third_hundred_of_eighths(x):
+    return x * 2 if x.shape[1] // 8 > 200 and x.shape[1] % 2 else x
+
+
+@pytest.mark.parametrize("example", [6, 64, 65], ids=str)
+@pytest.mark.parametrize(
+    "model",
+    [
+        doubled_beyond_500_whatever_divides,
+        doubled_where_a_remainder_meets_a_border,
+        doubled_in_the_third_hundred_of_eighths,
+    ],
+    ids=lambda model: model.__name__,
+)
+def test_sizes_that_turn_one_decision_and_keep_another_are_found(free, model, example):
+    exported = free(model, [torch.randn(2, example)], LENGTH)
+    for length in (31, 32, 500, 501, 512, 544, 1001, 1004, 1011, 1607, 1608, 1609, 1616, 1617):
+        assert "" == exported.differs(torch.randn(2, length)), length
+    assert [] == exported.limits
+
+
+def test_a_border_where_another_axis_has_to_be_small(free):
+    def model(x):
+        if x.shape[0] * x.shape[1] > 4000:
+            return x + 1
+        return x * 2 if x.shape[1] > 1500 else x
+
+    exported = free(model, [torch.randn(4, 6)], ROWS_AND_LENGTH)
+    for rows, length in ((1, 1499), (1, 1500), (1, 1501), (2, 1501), (2, 2000), (2, 2001), (4, 1501), (8, 30)):
+        assert "" == exported.differs(torch.randn(rows, length)), (rows, length)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ _FAR = 8
 """How many times larger than a number in a question a size is that has nothing to do with it."""
 _NEAR = 65
 """Sizes below this one are all looked at in the end."""
+_LARGEST_DIVISOR = 512
+_WIDEST = 512
+_LARGEST = 1 << 20
+"""Sizes beyond this one are not looked for."""
+_TRIED_BESIDE = 4000
+"""Combinations of sizes of other axes that are looked at."""
 TRIED = 4000
 """Combinations of sizes that a search looks at before it gives up."""
 
@@ -65,14 +72,62 @@ def witnesses(
     equations = _equations(kept)
     moved = _independent(settled.axes(_question(asked)), equations)
     constants = sorted({abs(int(number)) for number in _question(asked).atoms(sympy.Integer)})
-    for chosen in itertools.islice(_combinations(moved, sizes, constants, ranges), tried):
+    likely = itertools.islice(_combinations(moved, sizes, constants, ranges), tried)
+    further = _windows(moved, sizes, asked, kept, ranges) if tried == TRIED else ()
+    others = sorted(_beside(moved, kept, settled) - equations.keys())
+    left = _TRIED_BESIDE
+    for chosen in itertools.chain(likely, further):
         trial = {**sizes, **chosen}
         if not _solve(equations, trial, ranges):
             continue
         at = settled.extended(trial)
         turned = answer(_question(asked), at)
-        if turned is not None and turned != asked.outcome and all(keeps(one, at) for one in kept):
+        if turned is None or turned == asked.outcome:
+            continue
+        if all(keeps(one, at) for one in kept):
             yield trial
+            continue
+        # What is kept may need other sizes of axes that are not asked about.
+        for beside in itertools.product(_SMALL, repeat=len(others)) if others and tried == TRIED else ():
+            left -= 1
+            if left < 0:
+                break
+            trial = {**sizes, **chosen, **dict(zip(others, beside, strict=True))}
+            if not _solve(equations, trial, ranges) or not all(
+                _within(trial[name], ranges.get(name)) for name in others
+            ):
+                continue
+            at = settled.extended(trial)
+            if answer(_question(asked), at) == turned and all(keeps(one, at) for one in kept):
+                yield trial
+                break
+
+
+def _beside(moved: Collection[str], kept: Sequence[Guard], settled: Settled) -> set[str]:
+    """Return the axes on which kept decisions depend together with those that are moved."""
+    found: set[str] = set()
+    for guard in kept:
+        names = set() if guard.expression is None else settled.axes(guard.expression)
+        if names.intersection(moved):
+            found |= names - set(moved)
+    return found
+
+
+def _windows(
+    moved: Sequence[str], sizes: Sizes, asked: Guard, kept: Sequence[Guard], ranges: Mapping[str, AxisRange]
+) -> Iterator[dict[str, int]]:
+    """Yield every size near to the numbers at which the question may turn, so that remainders are met that are kept."""
+    numbers = [abs(int(number)) for number in _question(asked).atoms(sympy.Integer) if abs(int(number)) > 1]
+    expressions = [guard.expression for guard in kept if guard.expression is not None]
+    asked_of = [abs(int(number)) for one in expressions for number in one.atoms(sympy.Integer) if abs(int(number)) > 1]
+    products = [left * right for left, right in itertools.combinations(numbers, 2)]
+    marks = {*numbers, *products, math.prod(numbers), *asked_of}
+    divisors = {number for number in (*numbers, *asked_of) if number <= _LARGEST_DIVISOR}
+    width = min(_WIDEST, 2 * math.lcm(*divisors)) if divisors else _NEAR
+    for name in moved:
+        starts = sorted(mark for mark in {*marks, sizes[name]} if mark <= _LARGEST)
+        near = dict.fromkeys(size for start in starts for size in range(max(1, start - width), start + width + 1))
+        yield from ({name: size} for size in near if _within(size, ranges.get(name)))
 
 
 def _combinations(

@@ -99,7 +99,7 @@ class Explorer:
         for index, asked in enumerate(guards):
             if _decision(asked) in taken or _decision(asked) in without_effect.decisions:
                 continue
-            found = self._other_side(asked, index, way, choices, limits)
+            found = self._other_side(asked, index, way, choices, without_effect.decisions, limits)
             if found is None:
                 continue
             other, turned = found
@@ -166,7 +166,13 @@ class Explorer:
         return None
 
     def _other_side(
-        self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...], limits: list[Guard]
+        self,
+        asked: Guard,
+        index: int,
+        way: Way,
+        choices: tuple[Guard, ...],
+        without_effect: frozenset[Decision],
+        limits: list[Guard],
     ) -> tuple[Way, Guard] | None:
         """Return a recording of the other side of a decision, and the decision there.
 
@@ -180,7 +186,7 @@ class Explorer:
         special: list[tuple[int, Way, Guard]] = []
         agrees = not asked.by_user and states_equality(asked.expression, asked.outcome)
         tries = 1 if agrees else _TRIES if asked.by_user else _TRIES_OF_OPERATORS
-        for sizes in itertools.islice(self._sizes(asked, index, way, choices), tries):
+        for sizes in itertools.islice(self._sizes(asked, index, way, choices, without_effect), tries):
             if asked.required:
                 why = "an operator of the model fails otherwise"
                 break
@@ -213,8 +219,19 @@ class Explorer:
             limits.append(asked)
         return None
 
-    def _sizes(self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...]) -> Iterator[dict[str, int]]:
-        """Yield sizes that turn a decision, first those that turn none of the later ones: so its effect is alone."""
+    def _sizes(
+        self,
+        asked: Guard,
+        index: int,
+        way: Way,
+        choices: tuple[Guard, ...],
+        without_effect: frozenset[Decision] = frozenset(),
+    ) -> Iterator[dict[str, int]]:
+        """Yield sizes that turn a decision.
+
+        Those that turn none of the later ones come first, so that its effect is alone, and those that also turn an
+        earlier one last, which may only be one without effect.
+        """
         guards = way.capture.guards
         path = [*choices, *(guard for guard in guards[:index] if not guard.harmless)]
         later = [guard for guard in guards[index + 1 :] if not guard.harmless]
@@ -224,6 +241,9 @@ class Explorer:
         for sizes in witnesses(asked, path, way.sizes, ranges, settled):
             if sizes not in alone:
                 yield sizes
+        bound = [guard for guard in path if _decision(guard) not in without_effect]
+        if len(bound) < len(path):
+            yield from witnesses(asked, bound, way.sizes, ranges, settled)
 
     def _settled_in_paddings(
         self,

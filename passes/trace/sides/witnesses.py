@@ -23,7 +23,7 @@ _LARGEST_DIVISOR = 512
 _WIDEST = 512
 _LARGEST = 1 << 20
 """Sizes beyond this one are not looked for."""
-_TRIED_BESIDE = 4000
+_TRIED_BESIDE = 10000
 """Combinations of sizes of other axes that are looked at."""
 TRIED = 4000
 """Combinations of sizes that a search looks at before it gives up."""
@@ -75,6 +75,7 @@ def witnesses(
     likely = itertools.islice(_combinations(moved, sizes, constants, ranges), tried)
     further = _windows(moved, sizes, asked, kept, ranges) if tried == TRIED else ()
     others = sorted(_beside(moved, kept, settled) - equations.keys())
+    column = range(1, 2 * _NEAR) if len(others) == 1 else _SMALL
     left = _TRIED_BESIDE
     for chosen in itertools.chain(likely, further):
         trial = {**sizes, **chosen}
@@ -88,7 +89,7 @@ def witnesses(
             yield trial
             continue
         # What is kept may need other sizes of axes that are not asked about.
-        for beside in itertools.product(_SMALL, repeat=len(others)) if others and tried == TRIED else ():
+        for beside in itertools.product(column, repeat=len(others)) if others and tried == TRIED else ():
             left -= 1
             if left < 0:
                 break

@@ -41,7 +41,7 @@ _TRIED_ALONE = 500
 _PAIRS = 6
 """How many pairs of decisions without effect are turned together, beside all of them at once."""
 _TRIES_OF_OPERATORS = 2
-"""The same for what an operator asks; where it needs sizes to agree, it fails at any others."""
+"""The same for what an operator asks: it mostly fails where sizes do not agree, whatever they are."""
 
 Decision = tuple[Any, str, Any]
 """What was asked and what was answered."""
@@ -184,9 +184,8 @@ class Explorer:
         # Decisions without another side were taken before, or are ruled out by the ranges of the axes: no limit.
         why, failed = "", ""
         special: list[tuple[int, Way, Guard]] = []
-        agrees = not asked.by_user and states_equality(asked.expression, asked.outcome)
-        tries = 1 if agrees else _TRIES if asked.by_user else _TRIES_OF_OPERATORS
-        for sizes in itertools.islice(self._sizes(asked, index, way, choices, without_effect), tries):
+        tries = _TRIES if asked.by_user else _TRIES_OF_OPERATORS
+        for sizes, is_on_the_way in itertools.islice(self._sizes(asked, index, way, choices, without_effect), tries):
             if asked.required:
                 why = "an operator of the model fails otherwise"
                 break
@@ -206,7 +205,8 @@ class Explorer:
                     if not more:
                         return other, turned
                     special.append((more, other, turned))
-                why = "at other sizes the question is not asked again"
+                if is_on_the_way:
+                    why = "at other sizes the question is not asked again"
                 continue
             why = other
             if failed == _reason(why):
@@ -226,8 +226,8 @@ class Explorer:
         way: Way,
         choices: tuple[Guard, ...],
         without_effect: frozenset[Decision] = frozenset(),
-    ) -> Iterator[dict[str, int]]:
-        """Yield sizes that turn a decision.
+    ) -> Iterator[tuple[dict[str, int], bool]]:
+        """Yield sizes that turn a decision, and whether they turn no earlier one.
 
         Those that turn none of the later ones come first, so that its effect is alone, and those that also turn an
         earlier one last, which may only be one without effect.
@@ -237,13 +237,13 @@ class Explorer:
         later = [guard for guard in guards[index + 1 :] if not guard.harmless]
         ranges, settled = self.arguments.ranges, way.settled
         alone = list(itertools.islice(witnesses(asked, [*path, *later], way.sizes, ranges, settled, _TRIED_ALONE), 1))
-        yield from alone
+        yield from ((sizes, True) for sizes in alone)
         for sizes in witnesses(asked, path, way.sizes, ranges, settled):
             if sizes not in alone:
-                yield sizes
+                yield sizes, True
         bound = [guard for guard in path if _decision(guard) not in without_effect]
         if len(bound) < len(path):
-            yield from witnesses(asked, bound, way.sizes, ranges, settled)
+            yield from ((sizes, False) for sizes in witnesses(asked, bound, way.sizes, ranges, settled))
 
     def _settled_in_paddings(
         self,
@@ -293,7 +293,7 @@ class Explorer:
             here = again
             # What is asked later can only now be said for both sides, and kept as it is.
             index = next(at for at, one in enumerate(here.capture.guards) if _decision(one) == _decision(asked))
-            sizes = next(self._sizes(asked, index, here, choices), other.sizes)
+            sizes, _ = next(self._sizes(asked, index, here, choices), (other.sizes, True))
             again = self._recorded(sizes, asked, settled)
             if isinstance(again, str):
                 return None

@@ -17,6 +17,7 @@ from typing import Any
 
 import sympy
 from lading.passes.torch_private.names import find
+from sympy.functions.elementary.piecewise import ExprCondPair
 
 Number = Any
 """An int, a Fraction, a float or a bool."""
@@ -133,6 +134,8 @@ def _rules() -> Mapping[Any, Callable[..., Number]]:
         sympy.And: lambda *parts: all(parts),
         sympy.Or: lambda *parts: any(parts),
         sympy.Not: operator.not_,
+        ExprCondPair: lambda number, condition: (number, condition),
+        sympy.Piecewise: lambda *pieces: next(number for number, condition in pieces if condition),
     }
     own: dict[str, Callable[..., Number]] = {
         "FloorDiv": operator.floordiv,

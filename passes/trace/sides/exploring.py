@@ -117,8 +117,8 @@ class Explorer:
             padded = self._settled_in_paddings(asked, index, way, other, choices, before, without_effect)
             if padded is not None:
                 return _limited(padded, *limits, attrs.evolve(asked, harmless=True))
-            here = self._settled(way, (*choices, asked), before | {_decision(asked)}, without_effect)
-            there = self._settled(other, (*choices, turned), before | {_decision(turned)}, _WithoutEffect())
+            here = self._settled(way, _also(choices, asked, way), before | {_decision(asked)}, without_effect)
+            there = self._settled(other, _also(choices, turned, way), before | {_decision(turned)}, _WithoutEffect())
             joined = self._joined(asked, here, there)
             if joined is None:
                 return _limited(here, *limits, asked)
@@ -139,9 +139,9 @@ class Explorer:
         if first is None:
             return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(limits)))
         rest = [one for one in alone if one is not first]
-        here = self._apart_together(way, limits, (*choices, first.asked), taken, rest)
-        open_again = taken | {_decision(first.turned)}
-        there = self._settled(first.other, (*choices, first.turned), open_again, _WithoutEffect())
+        here = self._apart_together(way, limits, _also(choices, first.asked, first.other), taken, rest)
+        turned = _also(choices, first.turned, first.other)
+        there = self._settled(first.other, turned, taken | {_decision(first.turned)}, _WithoutEffect())
         joined = self._joined(first.asked, here, there)
         return _limited(here, first.asked) if joined is None else joined
 
@@ -266,13 +266,15 @@ class Explorer:
             general = self._with_chosen_paddings(asked, index, way, choices, other)
             if general is None:
                 return None
-            found = self._settled(general, choices, taken, without_effect)
+            found = _over_axes(self._settled(general, choices, taken, without_effect), general.settled)
         except OtherAmount as apart:
             if apart.choice in way.settled.choices.values():
                 raise
             return None
+        except ArithmeticError:
+            return None  # sympy cannot put the numbers that are chosen into a limit
         self.notes.append(("paddings chosen", f"{asked.condition}: the file computes them", asked.source))
-        return _over_axes(found, general.settled)
+        return found
 
     def _with_chosen_paddings(
         self, asked: Guard, index: int, way: Way, choices: tuple[Guard, ...], other: Way
@@ -436,14 +438,31 @@ def _agree(asked: Guard, way: Way, other: Way) -> None:
 
 def _over_axes(way: Way, settled: Settled) -> Way:
     """Return a way whose limits are over the sizes of axes alone; what is no limit is left as words."""
-    chosen = {choice.symbol for choice in settled.choices.values()}
     found = []
     for guard in way.capture.guards:
-        if guard.expression is not None and chosen & guard.expression.free_symbols:
-            expression = None if guard.harmless else settled.over_axes(guard.expression)
-            guard = attrs.evolve(guard, expression=expression)
-        found.append(guard)
+        if guard.harmless and _is_of_choices(guard, settled):
+            guard = attrs.evolve(guard, expression=None)
+        found.append(_guard_over_axes(guard, settled))
     return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(found)))
+
+
+def _also(choices: tuple[Guard, ...], guard: Guard, way: Way) -> tuple[Guard, ...]:
+    """Return the choices with one more, over axes, as other ways have other numbers chosen."""
+    try:
+        return (*choices, _guard_over_axes(guard, way.settled))
+    except ArithmeticError:
+        return choices  # more sizes are looked at than lead there
+
+
+def _is_of_choices(guard: Guard, settled: Settled) -> bool:
+    chosen = {choice.symbol for choice in settled.choices.values()}
+    return guard.expression is not None and bool(chosen & guard.expression.free_symbols)
+
+
+def _guard_over_axes(guard: Guard, settled: Settled) -> Guard:
+    if guard.expression is None or not _is_of_choices(guard, settled):
+        return guard
+    return attrs.evolve(guard, expression=settled.over_axes(guard.expression))
 
 
 def _limited(way: Way, *limits: Guard) -> Way:

@@ -69,7 +69,7 @@ def witnesses(
     Yields:
         A size for each axis; nothing where the decision has no other side, as far as can be seen.
     """
-    equations = _equations(kept)
+    equations = _equations(kept, settled)
     moved = _independent(settled.axes(_question(asked)), equations)
     constants = sorted({abs(int(number)) for number in _question(asked).atoms(sympy.Integer)})
     likely = itertools.islice(_combinations(moved, sizes, constants, ranges), tried)
@@ -155,12 +155,13 @@ def _within(size: int, promised: AxisRange | None) -> bool:
     return (promised.low is None or size >= promised.low) and (promised.high is None or size <= promised.high)
 
 
-def _equations(kept: Sequence[Guard]) -> dict[str, sympy.Basic]:
+def _equations(kept: Sequence[Guard], settled: Settled) -> dict[str, sympy.Basic]:
     """Return the axes that equations among the kept decisions give from other axes."""
+    chosen = {choice.symbol for choice in settled.choices.values()}
     found: dict[str, sympy.Basic] = {}
     for guard in kept:
         question: Any = guard.expression
-        if not states_equality(question, guard.outcome):
+        if not states_equality(question, guard.outcome) or chosen & question.free_symbols:
             continue
         difference = question.lhs - question.rhs
         for symbol in sorted(difference.free_symbols, key=lambda symbol: symbol.name, reverse=True):

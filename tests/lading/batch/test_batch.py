@@ -235,7 +235,9 @@ def half_done(folder: Path) -> tuple[Path, subprocess.Popen[bytes], IO[bytes]]:
     """Start a batch of two jobs; returns its file, its process and what that says, once the first job has ended."""
     file = exports(folder, "net", "waits", verify="false")
     command = f"from lading.cli import main; main(['batch', {str(file)!r}, '--workers', '1'])"
-    running = subprocess.Popen([sys.executable, "-c", command], start_new_session=True, stderr=subprocess.PIPE)
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, and processes inherit that.
+    heeding = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {command}"
+    running = subprocess.Popen([sys.executable, "-c", heeding], start_new_session=True, stderr=subprocess.PIPE)
     assert running.stderr is not None
     # Without a terminal there is a line for each job that has ended.
     assert b"net/inference" in running.stderr.readline()

@@ -9,6 +9,7 @@ from typing import Any
 
 SYMBOLS: tuple[tuple[str, str], ...] = (
     ("torch", "_C.DisableTorchFunction"),
+    ("torch", "_check"),
     ("torch", "_disable_functionalization"),
     ("torch", "_enable_functionalization"),
     ("torch", "_from_functional_tensor"),

@@ -83,3 +83,8 @@ def unbacked_integer(shape_env: Any, *, size: bool) -> torch.SymInt:
     if size:
         find("torch.fx.experimental.symbolic_shapes", "_constrain_range_for_size")(made)
     return made
+
+
+def required(holds: Any) -> None:
+    """Hold a condition on sizes to be so, as operators of PyTorch's check theirs; sizes it is not so at are outside."""
+    torch._check(holds)

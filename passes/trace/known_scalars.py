@@ -53,13 +53,13 @@ _COMPUTES: Mapping[Any, Callable[..., _Number | None]] = {
 }
 
 
-def size_computed(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], axes: Axes) -> torch.SymInt | None:
-    """Return the size that a call computes from sizes alone, None where it computes something else."""
+def size_computed(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], axes: Axes) -> int | torch.SymInt | None:
+    """Return the size that a call computes from sizes and numbers alone, None where it computes something else."""
     compute = _COMPUTES.get(func)
     if compute is None:
         return None
     numbers = [_number(one) for one in args]
-    if None in numbers or not any(isinstance(one, torch.SymInt) for one in numbers):
+    if None in numbers:
         return None
     named = dict(kwargs)
     if named.get("rounding_mode") == "trunc" and all(_is_positive(one, axes) for one in numbers):
@@ -68,7 +68,7 @@ def size_computed(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], axe
         found = compute(*numbers, **named)
     except ZeroDivisionError:
         return None
-    return found if isinstance(found, torch.SymInt) else None
+    return found if type(found) in (int, torch.SymInt) else None
 
 
 def _number(item: Any) -> _Number | None:

@@ -530,8 +530,11 @@ class Recorder(UntracedMode):
             return self.fake.dispatch(func, types, args, kwargs)
         if func._schema.is_mutable:
             self._refuse_write(func, args)
-        if func is _READS_VALUE and not self._quiet and (settled := certain(self.value_of(args[0]))) is not None:
-            return settled
+        if func is _READS_VALUE and not self._quiet:
+            if (settled := certain(self.value_of(args[0]))) is not None:
+                return settled
+            if isinstance(args[0], FakeTensor) and (known := args[0].item_memo) is not None:
+                return known  # a number that is read again, or a size: it is written down where it is used
         self.axes.operator = func
         try:
             result = self.results.of(func, types, args, kwargs)
@@ -553,7 +556,7 @@ class Recorder(UntracedMode):
                 self.shadow.follow(self, func, args, kwargs, result)
             return result
         self.write(func, args, kwargs, result)
-        if func is _MAKES_SCALAR and isinstance(args[0], torch.SymInt) and not result.is_floating_point():
+        if func is _MAKES_SCALAR and type(args[0]) in (int, torch.SymInt) and not result.is_floating_point():
             result.item_memo = args[0]  # so that the number can be had back from it
         elif (size := size_computed(func, args, kwargs, self.axes)) is not None:
             result.item_memo = size

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import sympy
 import torch
+from lading.passes import torch_private
 from lading.pipeline.errors import CaptureError
 
 _aten = torch.ops.aten
@@ -105,7 +106,7 @@ def _from_innermost(sizes: Sequence[Any], strides: Sequence[Any]) -> Iterator[in
             axis = next((one for one in reversed(left) if _in_example(strides[one]) == _in_example(expected)), None)
             if axis is None or _in_example(expected) is None:
                 return
-            torch._check(strides[axis] == expected)  # sizes at which it is not so are outside of a stated limit
+            torch_private.required(strides[axis] == expected)
         left.remove(axis)
         if single is None:
             expected = expected * sizes[axis]

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import math
 import os
 import signal
 import statistics
@@ -44,6 +45,8 @@ HANGS = 3 * PATIENCE
 """Seconds by the clock after which an export is ended that waits and takes no processor time."""
 
 ROUNDS = 3
+LEAST = 0.1
+"""Seconds of processor time that each round of recordings takes at least."""
 RECORDING = "recording"
 """What the worker is called that measures recording alone."""
 
@@ -188,11 +191,16 @@ def recording(name: str) -> tuple[float, float]:
     one = MODELS[name]
     fixed, free = (_arguments(one, axes) for axes in (False, True))
     times: tuple[list[float], list[float]] = [], []
-    for _ in range(ROUNDS + 1):
+    turns = 1
+    for number in range(ROUNDS + 1):
         for arguments, taken in zip((fixed, free), times, strict=True):
             begun = time.process_time()
-            record(arguments)
-            taken.append(time.process_time() - begun)
+            for _ in range(turns):
+                record(arguments)
+            taken.append((time.process_time() - begun) / turns)
+        if not number:
+            # The clock of the processor has steps of some milliseconds.
+            turns = max(1, math.ceil(LEAST / max(min(taken[0] for taken in times), 1e-3)))
     return statistics.median(times[0][1:]), statistics.median(times[1][1:])
 
 
@@ -403,7 +411,7 @@ def _cost(result: Result | None) -> list[str]:
 
 
 def _costs(results: Sequence[Result]) -> str:
-    results = [one for one in results if one.record_static]  # the clock does not see the shortest
+    results = [one for one in results if one.record_static and one.record_dynamic]
     ratios = [result.record_dynamic / result.record_static for result in results]  # type: ignore[operator]
     fixed, free = (sum(getattr(one, name) for one in results) for name in ("record_static", "record_dynamic"))
     return (

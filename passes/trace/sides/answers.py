@@ -53,20 +53,72 @@ def _by_sympy(expression: sympy.Basic, sizes: Mapping[str, int]) -> bool | int |
 
 
 def _computed(expression: sympy.Basic, sizes: Mapping[str, int]) -> Number:
-    parts, rules = _steps(expression), _rules()
-    values: list[Number] = []
-    for part, places in parts:
+    return _function(expression)(sizes)
+
+
+@functools.lru_cache(maxsize=4096)
+def _function(expression: sympy.Basic) -> Callable[[Mapping[str, int]], Number]:
+    """Return an expression as a function of sizes: a search asks it hundreds of thousands of times."""
+    steps, rules = _steps(expression), _rules()
+    # Where no part can be a float, none can be nearly equal to another one.
+    exact = not expression.has(sympy.Float) and all(part.func in _whole() or not places for part, places in steps)
+    names: dict[str, Any] = {"of_sympy": _of_sympy, "related": _related}
+    lines = []
+    for place, (part, places) in enumerate(steps):
+        given = [f"v{at}" for at in places]
+        sign = _signs().get(part.func)
         if isinstance(part, sympy.Symbol):
-            values.append(sizes[part.name])
+            text = f"sizes[{part.name!r}]"
         elif not places:
-            values.append(_number(part))
+            names[f"number{place}"] = _number(part)
+            text = f"number{place}"
+        elif isinstance(part, sympy.core.relational.Relational) and not exact:
+            names[f"kind{place}"], names[f"rule{place}"] = part.func, rules.get(part.func)
+            text = f"related(kind{place}, rule{place}, [{', '.join(given)}])"
+        elif sign is not None:
+            text = f" {sign} ".join(given)
+        elif part.func in rules:
+            names[f"rule{place}"] = rules[part.func]
+            text = f"rule{place}({', '.join(given)})"
         else:
-            rule = rules.get(part.func)
-            given = [values[place] for place in places]
-            if isinstance(part, sympy.core.relational.Relational) and _nearly_equal(given):
-                rule = None  # such floats sympy compares in its own way
-            values.append(_of_sympy(part.func, given) if rule is None else rule(*given))
-    return values[-1]
+            names[f"kind{place}"] = part.func
+            text = f"of_sympy(kind{place}, [{', '.join(given)}])"
+        lines.append(f"    v{place} = {text}")
+    source = "\n".join(("def function(sizes):", *lines, f"    return v{len(steps) - 1}"))
+    exec(source, names)
+    found: Callable[[Mapping[str, int]], Number] = names["function"]
+    return found
+
+
+def _related(kind: Any, rule: Callable[..., Number] | None, given: list[Number]) -> Number:
+    # Floats that are nearly equal sympy compares in its own way.
+    return _of_sympy(kind, given) if rule is None or _nearly_equal(given) else rule(*given)
+
+
+@functools.cache
+def _whole() -> frozenset[Any]:
+    """Return the functions that make no float of whole numbers."""
+    plain = {sympy.Min, sympy.Max, sympy.Not, sympy.Piecewise, ExprCondPair}
+    return frozenset(plain | {find(_FUNCTIONS, name) for name in ("Min", "Max", "Where")} | _signs().keys())
+
+
+@functools.cache
+def _signs() -> Mapping[Any, str]:
+    """Return the functions of whole numbers that Python has a sign for."""
+    signs = {
+        sympy.Add: "+",
+        sympy.Mul: "*",
+        sympy.Eq: "==",
+        sympy.Ne: "!=",
+        sympy.Lt: "<",
+        sympy.Le: "<=",
+        sympy.Gt: ">",
+        sympy.Ge: ">=",
+        sympy.And: "and",
+        sympy.Or: "or",
+    }
+    own = {"FloorDiv": "//", "CleanDiv": "//", "Mod": "%", "PythonMod": "%"}
+    return signs | {find(_FUNCTIONS, name): sign for name, sign in own.items()}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -149,8 +149,7 @@ class Axes(AskedShapeEnv):
         choice = self.chosen_paddings.choices.get((call, place))
         if choice is None:
             return amount
-        needed = choice.condition.free_symbols | choice.number.free_symbols | choice.other.free_symbols
-        if not all(symbol.name in self._symbol_of for symbol in needed):
+        if not all(symbol.name in self._symbol_of for symbol in choice.needs):
             raise OtherAmount(choice, self.line() or None)  # an earlier call does not pad here
         symbol = self._symbol_of.get(choice.name) or self._chosen(choice)
         taken = self._own(choice.condition).xreplace(self.backed_var_to_val)

@@ -286,9 +286,8 @@ class Explorer:
             if call is None or asked.expression is None or not self.budget:
                 return None
             yes, no = (here, there) if asked.outcome else (there, here)
-            settled = way.settled if here is way else here.settled
             amounts = yes.capture.paddings[call], no.capture.paddings[call]
-            settled = settled.with_choices(asked.expression, call, *amounts)
+            settled = here.settled.with_choices(asked.expression, call, *amounts)
             again = self._recorded(way.sizes, asked, settled)
             if isinstance(again, str) or not self.budget:
                 return None
@@ -440,7 +439,7 @@ def _over_axes(way: Way, settled: Settled) -> Way:
     """Return a way whose limits are over the sizes of axes alone; what is no limit is left as words."""
     found = []
     for guard in way.capture.guards:
-        if guard.harmless and _is_of_choices(guard, settled):
+        if guard.harmless and guard.expression is not None and settled.is_in(guard.expression):
             guard = attrs.evolve(guard, expression=None)
         found.append(_guard_over_axes(guard, settled))
     return attrs.evolve(way, capture=attrs.evolve(way.capture, guards=tuple(found)))
@@ -454,13 +453,8 @@ def _also(choices: tuple[Guard, ...], guard: Guard, way: Way) -> tuple[Guard, ..
         return choices  # more sizes are looked at than lead there
 
 
-def _is_of_choices(guard: Guard, settled: Settled) -> bool:
-    chosen = {choice.symbol for choice in settled.choices.values()}
-    return guard.expression is not None and bool(chosen & guard.expression.free_symbols)
-
-
 def _guard_over_axes(guard: Guard, settled: Settled) -> Guard:
-    if guard.expression is None or not _is_of_choices(guard, settled):
+    if guard.expression is None or not settled.is_in(guard.expression):
         return guard
     return attrs.evolve(guard, expression=settled.over_axes(guard.expression))
 

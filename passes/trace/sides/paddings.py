@@ -55,6 +55,11 @@ class Choice:
         """The number over what it is chosen by."""
         return sympy.Piecewise((self.number, self.condition), (self.other, True))
 
+    @property
+    def needs(self) -> set[sympy.Symbol]:
+        """What the number is chosen by, and what both numbers are made of."""
+        return set(self.condition.free_symbols | self.number.free_symbols | self.other.free_symbols)
+
     def at(self, sizes: Mapping[str, int]) -> int | None:
         """Return the number at some sizes, None where it cannot be computed."""
         taken = answer(self.condition, sizes)
@@ -92,6 +97,10 @@ class Settled:
                 found[choice.name] = number
         return found
 
+    def is_in(self, expression: sympy.Basic) -> bool:
+        """Whether an expression is about a number that is chosen."""
+        return any(choice.symbol in expression.free_symbols for choice in self.choices.values())
+
     def over_axes(self, expression: sympy.Basic) -> sympy.Basic:
         """Return an expression over the names of axes alone, as it comes: simplifying nested choices takes minutes."""
         with sympy.evaluate(False):
@@ -115,7 +124,7 @@ class Settled:
             if choice is None:
                 found.add(symbol.name)
             else:
-                waiting += choice.condition.free_symbols | choice.number.free_symbols | choice.other.free_symbols
+                waiting += choice.needs
         return found
 
 

@@ -157,11 +157,10 @@ def _within(size: int, promised: AxisRange | None) -> bool:
 
 def _equations(kept: Sequence[Guard], settled: Settled) -> dict[str, sympy.Basic]:
     """Return the axes that equations among the kept decisions give from other axes."""
-    chosen = {choice.symbol for choice in settled.choices.values()}
     found: dict[str, sympy.Basic] = {}
     for guard in kept:
         question: Any = guard.expression
-        if not states_equality(question, guard.outcome) or chosen & question.free_symbols:
+        if not states_equality(question, guard.outcome) or settled.is_in(question):
             continue
         difference = question.lhs - question.rhs
         for symbol in sorted(difference.free_symbols, key=lambda symbol: symbol.name, reverse=True):
